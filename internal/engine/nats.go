@@ -1,0 +1,213 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Versions of an external server. Atomic batches with expectations came with
+// 2.12; before 2.15.2 a block compacted inline was not synced although syncing
+// always was on (nats-server's change of 2026-08-17).
+var (
+	natsMinimum = version{2, 12, 0}
+	natsAdvised = version{2, 15, 2}
+)
+
+// natsDialTimeout bounds one attempt at one server, so that a dead one in the
+// list doesn't use up the time of the next.
+const natsDialTimeout = 5 * time.Second
+
+// embeddedNATS is a server inside this process that listens on no port.
+type embeddedNATS struct {
+	server *server.Server
+	down   chan struct{} // closed once the server has ended and its index is written
+}
+
+// embedNATS starts a server with its streams in dir. When it returns a server
+// along with an error, that server is to be stopped.
+func embedNATS(dir string, ready time.Duration, log *slog.Logger) (*embeddedNATS, error) {
+	if err := makeDir(dir); err != nil {
+		return nil, err
+	}
+	s, err := server.NewServer(embeddedOptions(dir))
+	if err != nil {
+		return nil, fmt.Errorf("embedded nats in %s: %w", dir, cause(err))
+	}
+	fatal := &natsLog{log: log.With("engine", "nats")}
+	s.SetLoggerV2(fatal, false, false, false)
+	e := &embeddedNATS{server: s, down: make(chan struct{})}
+	s.Start() // returns once the streams are recovered, or after logging why not
+	if reason := fatal.reason(); reason != "" {
+		return e, fmt.Errorf("embedded nats in %s: %s", dir, reason)
+	}
+	if !s.ReadyForConnections(ready) {
+		return e, fmt.Errorf("embedded nats in %s is not ready after %v", dir, ready)
+	}
+	return e, nil
+}
+
+// embeddedOptions leaves the store's size to the server: it takes three
+// quarters of what the disk has left, refusing writes beyond it, where a disk
+// that is really full would freeze a stream until the next start.
+func embeddedOptions(dir string) *server.Options {
+	return &server.Options{
+		ServerName:             "carillon",
+		DontListen:             true,
+		NoSigs:                 true,
+		JetStream:              true,
+		DisableJetStreamBanner: true,
+		StoreDir:               dir,
+		// The default syncs every two minutes: a power failure would take
+		// back claims whose messages have been sent.
+		SyncAlways: true,
+	}
+}
+
+func (e *embeddedNATS) syncsAlways() bool {
+	c := e.server.JetStreamConfig()
+	return c != nil && c.SyncAlways
+}
+
+func (e *embeddedNATS) ended() bool {
+	select {
+	case <-e.down:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop ends the server. Only a complete shutdown writes the streams' index;
+// without it the next start scans every block.
+func (e *embeddedNATS) stop(ctx context.Context) error {
+	go func() {
+		e.server.Shutdown()
+		e.server.WaitForShutdown()
+		close(e.down)
+	}()
+	select {
+	case <-e.down:
+		return nil
+	case <-ctx.Done():
+		return errors.New("still shutting down")
+	}
+}
+
+// connectNATS connects once, within ctx; where names the server without
+// credentials. A lost connection later is retried forever, and nothing is
+// buffered meanwhile: a publish fails at once rather than leave much later.
+func connectNATS(ctx context.Context, c Config, where string, opts []nats.Option) (*nats.Conn, error) {
+	opts = append(opts,
+		nats.Name("carillon"),
+		nats.Timeout(min(c.StartTimeout, natsDialTimeout)),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250*time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 250*time.Millisecond),
+		nats.ReconnectBufSize(-1),
+		nats.IgnoreAuthErrorAbort(),
+		nats.PingInterval(10*time.Second), nats.MaxPingsOutstanding(2),
+		nats.NoCallbacksAfterClientClose(),
+	)
+	opts = append(opts, natsEvents(c.Log, where)...)
+	type result struct {
+		nc  *nats.Conn
+		err error
+	}
+	// The client's connect knows no context, only its own timeout.
+	connected := make(chan result, 1)
+	go func() {
+		nc, err := nats.Connect(c.NATSURL, opts...)
+		connected <- result{nc, err}
+	}()
+	select {
+	case r := <-connected:
+		return r.nc, natsError(where, r.err)
+	case <-ctx.Done():
+		go func() {
+			if r := <-connected; r.nc != nil {
+				r.nc.Close()
+			}
+		}()
+		return nil, natsError(where, ctx.Err())
+	}
+}
+
+func natsEvents(log *slog.Logger, where string) []nats.Option {
+	log = log.With("engine", "nats", "server", where)
+	return []nats.Option{
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			log.Warn("connection lost", "error", err)
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("connected again") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.Warn("asynchronous error", "error", err)
+		}),
+	}
+}
+
+// openJetStream checks that the server can keep what this program writes.
+func openJetStream(ctx context.Context, nc *nats.Conn, where string, log *slog.Logger) (jetstream.JetStream, error) {
+	v, err := parseVersion(nc.ConnectedServerVersion())
+	if err != nil {
+		return nil, natsError(where, err)
+	}
+	if v.before(natsMinimum) {
+		return nil, fmt.Errorf("nats at %s is version %v; %v or later is needed, %v advised", where, v, natsMinimum, natsAdvised)
+	}
+	if v.before(natsAdvised) {
+		log.Warn("nats is older than advised: sync_interval always is not honoured after compaction", "server", where, "version", v.String(), "advised", natsAdvised.String())
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, natsError(where, err)
+	}
+	if _, err := js.AccountInfo(ctx); err != nil {
+		return nil, natsError(where, err)
+	}
+	return js, nil
+}
+
+// natsError says in one line what is wrong with the server and what to do.
+func natsError(where string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, nats.ErrNoServers):
+		return fmt.Errorf("nats at %s: no server answers; is it running? check CARILLON_NATS_URL, or leave it empty to embed one: %w", where, err)
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
+		return fmt.Errorf("nats at %s: credentials refused; check CARILLON_NATS_URL: %w", where, err)
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("nats at %s: JetStream is not enabled; start the server with -js, or enable it for the account: %w", where, err)
+	case isTimeout(err):
+		return fmt.Errorf("nats at %s: no answer in time; check CARILLON_NATS_URL and the network: %w", where, err)
+	default:
+		return fmt.Errorf("nats at %s: %w", where, cause(err))
+	}
+}
+
+// redactNATS names the servers of a URL list by host and port alone.
+func redactNATS(urls string) string {
+	var hosts []string
+	for _, one := range strings.Split(urls, ",") {
+		one = strings.TrimSpace(one)
+		if !strings.Contains(one, "://") {
+			one = "nats://" + one
+		}
+		u, err := url.Parse(one)
+		if err != nil {
+			// Its parts can't be told apart, so any may be the password.
+			return "(malformed URL)"
+		}
+		hosts = append(hosts, u.Scheme+"://"+u.Host)
+	}
+	return strings.Join(hosts, ",")
+}
