@@ -1,0 +1,106 @@
+package meta
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+)
+
+// countedConn counts the writes that may have put something on the wire. It
+// sits above TLS, so that handshakes and closing alerts, which carry no
+// request, do not count.
+type countedConn struct {
+	net.Conn
+	writes atomic.Int64
+}
+
+// Write counts before it writes: whoever reads the counter while a Write is
+// under way sees it. Only a Write that says it passed nothing on is taken back.
+// Of TLS that means that no whole record left, which a peer cannot read.
+func (c *countedConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	n, err := c.Conn.Write(p)
+	if n == 0 && err != nil {
+		c.writes.Add(-1)
+	}
+	return n, err
+}
+
+// counted finds the counting connection under what net/http reports. Behind a
+// proxy net/http does TLS itself, above ours; then records are counted instead,
+// which errs towards "may have left".
+func counted(conn net.Conn) *countedConn {
+	switch c := conn.(type) {
+	case *countedConn:
+		return c
+	case *tls.Conn:
+		return counted(c.NetConn())
+	}
+	return nil
+}
+
+// dialFunc opens a network connection, as net.Dialer.DialContext does.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// plain dials and counts.
+func plain(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &countedConn{Conn: conn}, nil
+	}
+}
+
+// secure dials, shakes hands within limit and counts what comes after.
+func secure(dial dialFunc, config *tls.Config, limit time.Duration) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		config := config.Clone()
+		if host, _, err := net.SplitHostPort(address); err == nil && config.ServerName == "" {
+			config.ServerName = host
+		}
+		shaken := tls.Client(conn, config)
+		if err := shaken.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return &countedConn{Conn: shaken}, nil
+	}
+}
+
+// wire is what one call knows of its connection.
+type wire struct {
+	conn   *countedConn
+	raw    net.Conn
+	before int64
+}
+
+// got is the GotConn hook. net/http calls it on the caller's goroutine, once
+// the connection is this call's alone and before anything is written.
+func (w *wire) got(info httptrace.GotConnInfo) {
+	w.raw = info.Conn
+	if w.conn = counted(info.Conn); w.conn != nil {
+		w.before = w.conn.writes.Load()
+	}
+}
+
+// left says after a failed call whether anything of the request may have left.
+// It closes the connection first, so that a write that has not begun by then
+// cannot begin.
+func (w *wire) left() bool {
+	if w.raw == nil {
+		return false
+	}
+	w.raw.Close()
+	return w.conn == nil || w.conn.writes.Load() != w.before
+}
