@@ -1,0 +1,72 @@
+// Package sandbox is a stand-in for Meta's Send API, for Messenger and
+// Instagram: it answers real HTTP, keeps its own books of who wrote when and
+// who wants no messages, enforces the platform's rules by its own code, and
+// breaks on demand the way a real platform breaks. It is what the rest of the
+// program is checked against, so it shares no code with it: it imports nothing
+// else of this module, it never asks the caller what is allowed, and it never
+// calls anybody. Its invariant: every call that was read to its end is in
+// exactly one count (accepted, acted, refused, dropped or failed), and every
+// accepted message can be listed.
+//
+// # The platform's side
+//
+//	POST [/vN.N]/{account}/messages    one send; {account} may be "me" for a bound token
+//	POST [/vN.N]/                      batch=[{"method","relative_url","body"},…], up to 50
+//
+// Bodies are JSON, urlencoded or multipart forms (nested fields as JSON text).
+// The token comes as a Bearer header or as access_token in query or body;
+// appsecret_proof is checked for accounts that have an app secret. A message
+// is judged at the moment its call arrived, which is before its body is read.
+//
+// An account that nobody declared is a Messenger one that takes any token. A
+// person nobody told of is taken as one who wrote just now, or is unknown
+// where Options.Strict is set. People are addressed by recipient.id; a
+// comment_id, post_id or one_time_notif_token serves once, and is listed as
+// person "comment_id:…" and so on. An opt-out of marketing alone is noted but
+// not enforced: the platform can't tell what promotes.
+//
+// # The tester's side
+//
+// Everything under /_sandbox/ takes and gives JSON; lists are NDJSON.
+//
+//	POST   /_sandbox/accounts   {"account","token"?,"app_secret"?,"expired"?,"rate_per_second"?,
+//	                             "channel"?: messenger|instagram,"ad_window_hours"?: 24 to 168,
+//	                             "permissions"?: [human_agent, utility, news]}  (absent: all)
+//	POST   /_sandbox/people?account=A   CSV with a header (id,last_inbound,opened_by,opted_out; other
+//	                             columns are ignored) or NDJSON with the same names;
+//	                             → {"loaded":n,"bad":n,"first_bad":"line 7: …"}
+//	POST   /_sandbox/inbound    {"account","person","at"?,"kind"?: message|postback|referral|optin|reaction|ad_message}
+//	POST   /_sandbox/optout     {"account","person","lift"?: true}   an inbound doesn't lift it
+//	POST   /_sandbox/block      {"account","person","lift"?: true}   an inbound lifts it
+//	POST   /_sandbox/faults     {"kind","account"?,"probability"?,"count"?,"latency_ms"?}
+//	GET    /_sandbox/faults     {"faults":[{"id","kind","account","probability","count","remaining","fired",…}]}
+//	DELETE /_sandbox/faults     forgets them all
+//	GET    /_sandbox/accepted?account=&person=&since=&after=&limit=
+//	                            {"seq","time","account","person","message_id","metadata","messaging_type",
+//	                             "tag"?,"text" or "text_hash","batch"?,"position"?} in order of acceptance
+//	GET    /_sandbox/calls?…    the same filters over the newest calls of every outcome:
+//	                            {"seq","time","account","person","outcome","answered","status","code"?,"subcode"?,
+//	                             "fbtrace_id"?,"violations"?,"fault"?,"metadata"?,"message_id"?,"batch"?,"position"?}
+//	GET    /_sandbox/rate?account=     {"accounts":[{"account","limit","calls","peak","peak_at"}]}
+//	GET    /_sandbox/summary?account=  Summary
+//
+// Times are RFC 3339; since is included, after (a seq) is not. text_hash is the
+// first 8 bytes of the text's SHA-256 in hex.
+//
+// # Faults
+//
+// A fault applies to the next count calls, or to each call with a
+// probability, or to each with a probability until count have met it. Those
+// of the first group concern an HTTP request, those of the second one message:
+//
+//	latency            the answer comes latency_ms late (at most 30,000); joins any other fault
+//	http_500           status 500 without a Graph body; nothing was accepted
+//	http_500_after     the same, after accepting
+//	drop_before        the connection is cut; nothing was accepted
+//	drop_after         the connection is cut after accepting
+//	batch_half         the second half of a batch is answered null; a coin decides each one's acceptance
+//	batch_drop_after   drop_after, for batches only
+//
+//	rate_limit         error 613
+//	token_expired      error 190/463
+package sandbox
