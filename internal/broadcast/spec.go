@@ -1,0 +1,173 @@
+// Package broadcast holds a broadcast: what its author wrote, the states it
+// goes through, and how its text is rendered for one contact. It does no I/O.
+package broadcast
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/rate"
+	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/pkg/policy"
+)
+
+// Spec is a Broadcast document.
+type Spec struct {
+	Kind         string   `yaml:"kind" json:"kind"`
+	ID           string   `yaml:"id" json:"id"`
+	Sender       string   `yaml:"sender" json:"sender"`
+	Audience     Audience `yaml:"audience,omitempty" json:"audience,omitzero"`
+	Message      Message  `yaml:"message" json:"message"`
+	Schedule     Schedule `yaml:"schedule,omitempty" json:"schedule,omitzero"`
+	Pace         Pace     `yaml:"pace,omitempty" json:"pace,omitzero"`
+	ExpiresAfter string   `yaml:"expires_after,omitempty" json:"expires_after,omitempty"` // Go duration, or days as 7d; empty: DefaultExpiry
+}
+
+// Audience says who is written to: contacts of the sender with all of Labels
+// and none of ExcludeLabels for whom Where is true. The zero value is
+// everybody.
+type Audience struct {
+	Labels        []string `yaml:"labels,omitempty" json:"labels,omitempty"`
+	ExcludeLabels []string `yaml:"exclude_labels,omitempty" json:"exclude_labels,omitempty"`
+	Where         string   `yaml:"where,omitempty" json:"where,omitempty"` // CEL over name, labels, attributes, timezone
+}
+
+// Message is the content and what its author declares of it.
+type Message struct {
+	Text        string `yaml:"text" json:"text"` // a Go template over the contact's fields
+	Promotional bool   `yaml:"promotional,omitempty" json:"promotional,omitempty"`
+	Tag         string `yaml:"tag,omitempty" json:"tag,omitempty"`
+}
+
+// Schedule says when. The zero value is: when launched.
+type Schedule struct {
+	At string `yaml:"at,omitempty" json:"at,omitempty"` // RFC 3339
+}
+
+// Pace slows a broadcast down below its sender's rate.
+type Pace struct {
+	PerSecond int `yaml:"per_second,omitempty" json:"per_second,omitempty"` // 0: the sender's rate
+}
+
+// DefaultExpiry is how long after it was due a broadcast ends.
+const DefaultExpiry = 7 * 24 * time.Hour
+
+// maxDays bounds ExpiresAfter: what nobody sends within a year is stale.
+const maxDays = 365
+
+// maxText bounds a template; the channels' own limits are checked on what it
+// renders to.
+const maxText = 16 << 10
+
+// Validate returns one error that says what to change, or nil.
+func (s *Spec) Validate() error {
+	switch {
+	case !sender.ValidID(s.ID):
+		return fmt.Errorf("id %q: want 1 to 63 characters out of a-z, 0-9 and '-'", s.ID)
+	case !sender.ValidID(s.Sender):
+		return fmt.Errorf("broadcast %s: sender %q: want the id of a Sender", s.ID, s.Sender)
+	case s.Message.Text == "":
+		return fmt.Errorf("broadcast %s: message.text is empty", s.ID)
+	case len(s.Message.Text) > maxText:
+		return fmt.Errorf("broadcast %s: message.text has %d bytes, at most %d", s.ID, len(s.Message.Text), maxText)
+	case s.Pace.PerSecond < 0 || s.Pace.PerSecond > rate.MaxPerSecond:
+		return fmt.Errorf("broadcast %s: pace.per_second %d: want 0 to %d", s.ID, s.Pace.PerSecond, rate.MaxPerSecond)
+	}
+	if _, err := ParseTemplate(s.Message.Text); err != nil {
+		return fmt.Errorf("broadcast %s: message.text: %w", s.ID, err)
+	}
+	if _, err := s.At(); err != nil {
+		return fmt.Errorf("broadcast %s: %w", s.ID, err)
+	}
+	if _, err := s.Expiry(); err != nil {
+		return fmt.Errorf("broadcast %s: %w", s.ID, err)
+	}
+	return nil
+}
+
+// At returns the scheduled time, zero for "when launched".
+func (s *Spec) At() (time.Time, error) {
+	if s.Schedule.At == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, s.Schedule.At)
+	if err != nil {
+		return t, fmt.Errorf("schedule.at %q: want RFC 3339 such as 2026-11-22T10:00:00+01:00", s.Schedule.At)
+	}
+	return t, nil
+}
+
+// Expiry returns how long after it was due the broadcast ends.
+func (s *Spec) Expiry() (time.Duration, error) {
+	v := s.ExpiresAfter
+	if v == "" {
+		return DefaultExpiry, nil
+	}
+	d, err := time.ParseDuration(v)
+	if days, ok := strings.CutSuffix(v, "d"); ok {
+		var n int
+		n, err = strconv.Atoi(days)
+		d = time.Duration(min(n, maxDays+1)) * 24 * time.Hour // a larger number would not fit
+	}
+	if err != nil || d < time.Second || d > maxDays*24*time.Hour {
+		return 0, fmt.Errorf("expires_after %q: want a duration from 1s to 365d, such as 6h or 7d", v)
+	}
+	return d, nil
+}
+
+// Policy returns what the author declares, without the text.
+func (m Message) Policy() policy.Message {
+	return policy.Message{Origin: "broadcast", Promotional: m.Promotional, Tag: m.Tag}
+}
+
+// Broadcast is a document with what became of it.
+type Broadcast struct {
+	Spec       Spec       `json:"spec"`
+	State      State      `json:"state"`
+	Month      string     `json:"month,omitempty"` // of the launch; with Part it names the ledger stream
+	Part       int        `json:"part,omitempty"`  //
+	Occurrence int        `json:"occurrence"`      // from 1
+	LaunchedAt time.Time  `json:"launched_at,omitzero"`
+	DueAt      time.Time  `json:"due_at,omitzero"`
+	EndsAt     time.Time  `json:"ends_at,omitzero"` // what has not been sent by then is expired
+	ClosedAt   time.Time  `json:"closed_at,omitzero"`
+	Snapshot   *Snapshot  `json:"snapshot,omitempty"` // nil until the audience is frozen
+	Trace      string     `json:"trace,omitempty"`    // W3C traceparent of the launch
+	Frozen     *FreezeLog `json:"frozen,omitempty"`
+}
+
+// Snapshot names the audience as frozen.
+type Snapshot struct {
+	Object string `json:"object"` // prefix of the chunks' names
+	Count  int    `json:"count"`
+	Chunk  int    `json:"chunk"`  // contacts in every chunk but the last
+	Digest string `json:"digest"` // of the set of contacts, whatever their order
+}
+
+// FreezeLog says how the audience came about.
+type FreezeLog struct {
+	At       time.Time `json:"at"`
+	Seen     int       `json:"seen"`              // contacts looked at
+	NotMatch int       `json:"not_matching"`      // left out by labels or where
+	Errors   int       `json:"errors,omitempty"`  // left out because where could not be decided
+	Example  string    `json:"example,omitempty"` // one such error
+	Facts    uint64    `json:"facts_seq"`         // the facts' sequence it was taken at
+}
+
+// Source returns the sending that the broadcast's jobs belong to. The
+// broadcast must have been launched.
+func (b *Broadcast) Source() job.Source {
+	return job.Source{Month: b.Month, Part: b.Part, Sender: b.Spec.Sender, Name: SourceName(b.Spec.ID, b.Occurrence)}
+}
+
+// SourceName returns the name of one occurrence of a broadcast.
+func SourceName(id string, occurrence int) string { return id + "~" + strconv.Itoa(occurrence) }
+
+// IDOf returns the broadcast that a source name belongs to.
+func IDOf(source string) string {
+	id, _, _ := strings.Cut(source, "~")
+	return id
+}

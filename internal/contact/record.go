@@ -1,0 +1,180 @@
+// Package contact holds what is known of a contact: the record kept in the
+// facts stream, how an update merges into it, and how a CSV row becomes an
+// update. Everything here is pure.
+package contact
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/pkg/policy"
+)
+
+// Record is all that is known of one contact of one sender. It is stored as
+// JSON, one record per contact, and projected to Redis as it is.
+type Record struct {
+	Address     string            `json:"a"` // PSID, IGSID or E.164 number
+	Name        string            `json:"n,omitempty"`
+	Timezone    string            `json:"z,omitempty"` // IANA name; empty: unknown
+	Labels      []string          `json:"l,omitempty"` // sorted, unique
+	Attributes  map[string]string `json:"x,omitempty"`
+	LastInbound time.Time         `json:"i,omitzero"`
+	OpenedBy    string            `json:"o,omitempty"` // what LastInbound was; empty: message
+	AdMessageAt time.Time         `json:"d,omitzero"`
+	OptOuts     []OptOut          `json:"u,omitempty"` // at most one for each scope, sorted by it
+	BlockedAt   time.Time         `json:"b,omitzero"`  // the platform said that the contact can't be reached
+	SMSConsent  bool              `json:"c,omitempty"`
+}
+
+// Scope is how much an opt-out forbids.
+type Scope string
+
+// The scopes.
+const (
+	All       Scope = "all"
+	Marketing Scope = "marketing"
+)
+
+// OptOut is one recorded opt-out.
+type OptOut struct {
+	Scope  Scope     `json:"s"`
+	At     time.Time `json:"t"`
+	Source string    `json:"w,omitempty"` // where it was made, in the words of who recorded it
+}
+
+// Update is what one event says of a contact. Zero fields say nothing.
+type Update struct {
+	Address     string
+	Profile     *Profile // replaces name, zone, labels and attributes as a whole
+	LastInbound time.Time
+	OpenedBy    string
+	AdMessageAt time.Time
+	OptOut      *OptOut
+	BlockedAt   time.Time
+	SMSConsent  bool
+}
+
+// Profile is the part of a record that an import replaces.
+type Profile struct {
+	Name       string
+	Timezone   string
+	Labels     []string
+	Attributes map[string]string
+}
+
+// Merge returns r with u taken in, and whether anything changed. Order does
+// not matter for facts: the newest inbound stays, an opt-out is never cleared
+// by an update without one, and of two opt-outs of one scope the first stays,
+// since that is since when nothing may be sent. Of equal times the recorded
+// one stays.
+func Merge(r Record, u Update) (Record, bool) {
+	out, changed := r, false
+	if u.Address != "" && u.Address != r.Address {
+		out.Address, changed = u.Address, true
+	}
+	if p := u.Profile; p != nil && !sameProfile(r, *p) {
+		out.Name, out.Timezone, out.Labels, out.Attributes = p.Name, p.Timezone, p.Labels, p.Attributes
+		changed = true
+	}
+	if u.LastInbound.After(r.LastInbound) {
+		out.LastInbound, out.OpenedBy = u.LastInbound.UTC(), u.OpenedBy
+		changed = true
+	}
+	if u.AdMessageAt.After(r.AdMessageAt) {
+		out.AdMessageAt, changed = u.AdMessageAt.UTC(), true
+	}
+	if u.BlockedAt.After(r.BlockedAt) {
+		out.BlockedAt, changed = u.BlockedAt.UTC(), true
+	}
+	if u.SMSConsent && !r.SMSConsent {
+		out.SMSConsent, changed = true, true
+	}
+	if u.OptOut != nil {
+		if outs, added := withOptOut(r.OptOuts, *u.OptOut); added {
+			out.OptOuts, changed = outs, true
+		}
+	}
+	return out, changed
+}
+
+func withOptOut(have []OptOut, o OptOut) ([]OptOut, bool) {
+	o.At = o.At.UTC()
+	i := slices.IndexFunc(have, func(h OptOut) bool { return h.Scope == o.Scope })
+	if i < 0 {
+		outs := append(slices.Clone(have), o)
+		slices.SortFunc(outs, func(a, b OptOut) int { return strings.Compare(string(a.Scope), string(b.Scope)) })
+		return outs, true
+	}
+	if !o.At.Before(have[i].At) {
+		return have, false
+	}
+	outs := slices.Clone(have)
+	outs[i] = o
+	return outs, true
+}
+
+func sameProfile(r Record, p Profile) bool {
+	if r.Name != p.Name || r.Timezone != p.Timezone || !slices.Equal(r.Labels, p.Labels) || len(r.Attributes) != len(p.Attributes) {
+		return false
+	}
+	for k, v := range p.Attributes {
+		if w, ok := r.Attributes[k]; !ok || w != v {
+			return false
+		}
+	}
+	return true
+}
+
+// Blocked tells whether the contact was unreachable when the platform was
+// last asked and has not written since.
+func (r Record) Blocked() bool { return !r.BlockedAt.IsZero() && !r.LastInbound.After(r.BlockedAt) }
+
+// OptedOut tells whether an opt-out of the scope is recorded.
+func (r Record) OptedOut(s Scope) bool {
+	return slices.ContainsFunc(r.OptOuts, func(o OptOut) bool { return o.Scope == s })
+}
+
+// Facts returns what the rules may look at. The zone function loads a time
+// zone by its IANA name and returns nil for one that it does not know.
+func (r Record) Facts(zone func(string) *time.Location) policy.Facts {
+	f := policy.Facts{
+		LastInbound:    r.LastInbound,
+		OpenedBy:       r.OpenedBy,
+		AdMessageAt:    r.AdMessageAt,
+		OptedOutAll:    r.OptedOut(All),
+		OptedOutMarket: r.OptedOut(Marketing),
+		Blocked:        r.Blocked(),
+		SMSConsent:     r.SMSConsent,
+	}
+	if r.Timezone != "" {
+		f.Zone = zone(r.Timezone)
+	}
+	return f
+}
+
+// Keyer derives contact keys under an installation's key.
+type Keyer struct{ secret []byte }
+
+// NewKeyer returns a Keyer for a secret of at least 32 bytes.
+func NewKeyer(secret []byte) Keyer { return Keyer{slices.Clone(secret)} }
+
+// Key returns the key of an address as one sender knows it.
+func (k Keyer) Key(sender, address string) job.Key {
+	h := hmac.New(sha256.New, k.secret)
+	h.Write([]byte(sender))
+	h.Write([]byte{0})
+	h.Write([]byte(address))
+	var key job.Key
+	copy(key[:], h.Sum(nil))
+	return key
+}
+
+// Fingerprint names the secret without giving it away: two installations
+// that must share facts compare it.
+func (k Keyer) Fingerprint() string {
+	return k.Key("fingerprint", "").String()
+}

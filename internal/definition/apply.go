@@ -1,0 +1,134 @@
+package definition
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/plan"
+	"github.com/carillon-dev/carillon/internal/sender"
+)
+
+// Applied is what became of one document.
+type Applied struct {
+	Kind     string
+	ID       string
+	Action   string   // created, updated, unchanged
+	Warnings []string // advice that is no refusal
+}
+
+// Check looks at a broadcast with its sender before it is stored: an error
+// refuses it, warnings don't.
+type Check func(b *broadcast.Spec, s *sender.Spec) (warnings []string, err error)
+
+// change is one document with what storing it takes.
+type change struct {
+	Applied
+	store func(context.Context) error // nil: nothing to do
+}
+
+// Apply creates or updates what the documents of one file define. All of them
+// are checked before the first is stored; its errors are *Error where a
+// document is at fault.
+func (s *Store) Apply(ctx context.Context, file string, docs []Document, check Check) ([]Applied, error) {
+	senders := map[string]*sender.Spec{}
+	for _, d := range docs {
+		if d.Sender != nil {
+			senders[d.Sender.ID] = d.Sender
+		}
+	}
+	changes := make([]change, len(docs))
+	for i, d := range docs {
+		var err error
+		if d.Sender != nil {
+			changes[i], err = s.changeSender(ctx, d.Sender)
+		} else {
+			changes[i], err = s.changeBroadcast(ctx, d.Broadcast, senders[d.Broadcast.Sender], check)
+		}
+		if err != nil {
+			return nil, &Error{File: file, Line: d.Line, Err: err}
+		}
+	}
+	out := make([]Applied, 0, len(docs))
+	for i, c := range changes {
+		if c.store != nil {
+			if err := c.store(ctx); err != nil {
+				return out, &Error{File: file, Line: docs[i].Line, Err: err}
+			}
+		}
+		out = append(out, c.Applied)
+	}
+	return out, nil
+}
+
+func (s *Store) checkBroadcast(ctx context.Context, b *broadcast.Spec, from *sender.Spec, check Check) ([]string, error) {
+	if _, err := plan.NewSelector(b.Audience); err != nil {
+		return nil, fmt.Errorf("broadcast %s: %w", b.ID, err)
+	}
+	if from == nil {
+		var err error
+		if from, _, err = s.Sender(ctx, b.Sender); err != nil {
+			if errors.Is(err, ErrNotFound) {
+				return nil, fmt.Errorf("broadcast %s: sender %s is not defined; apply its Sender document first", b.ID, b.Sender)
+			}
+			return nil, err
+		}
+	}
+	return check(b, from)
+}
+
+func (s *Store) changeSender(ctx context.Context, n *sender.Spec) (change, error) {
+	c := change{Applied: Applied{Kind: "Sender", ID: n.ID, Action: "created"}}
+	old, rev, err := s.Sender(ctx, n.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+	case err != nil:
+		return c, err
+	case same(old, n):
+		c.Action = "unchanged"
+		return c, nil
+	case old.Channel != n.Channel || old.Account != n.Account:
+		return c, fmt.Errorf("sender %s: channel and account can't change, since its contacts are known by them; give the other account its own id", n.ID)
+	default:
+		c.Action = "updated"
+	}
+	c.store = func(ctx context.Context) error { _, err := s.PutSender(ctx, n, rev); return err }
+	return c, nil
+}
+
+func (s *Store) changeBroadcast(ctx context.Context, n *broadcast.Spec, from *sender.Spec, check Check) (change, error) {
+	c := change{Applied: Applied{Kind: "Broadcast", ID: n.ID, Action: "created"}}
+	var err error
+	if c.Warnings, err = s.checkBroadcast(ctx, n, from, check); err != nil {
+		return c, err
+	}
+	old, rev, err := s.Broadcast(ctx, n.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		old = &broadcast.Broadcast{State: broadcast.Draft}
+	case err != nil:
+		return c, err
+	case same(&old.Spec, n):
+		c.Action = "unchanged"
+		return c, nil
+	default:
+		if _, err := broadcast.Next(old.State, broadcast.Replace); err != nil {
+			return c, fmt.Errorf("broadcast %s is %s and can't change any more; give the changed one another id", n.ID, old.State)
+		}
+		c.Action = "updated"
+	}
+	old.Spec = *n
+	c.store = func(ctx context.Context) error { _, err := s.PutBroadcast(ctx, old, rev); return err }
+	return c, nil
+}
+
+// same compares a definition that was read with a new one as it would be
+// read, since on the way an empty list becomes none.
+func same[T any](old, n *T) bool {
+	var read T
+	b, err := json.Marshal(n)
+	return err == nil && json.Unmarshal(b, &read) == nil && reflect.DeepEqual(old, &read)
+}

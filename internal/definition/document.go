@@ -1,0 +1,152 @@
+// Package definition keeps what operators define: it reads their YAML
+// documents strictly, and stores senders and broadcasts with revisions for
+// compare-and-set.
+package definition
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/sender"
+)
+
+// Document is one YAML document: exactly one of its fields is set.
+type Document struct {
+	Sender    *sender.Spec
+	Broadcast *broadcast.Spec
+	Line      int // of the file, where the document begins
+}
+
+// MaxFile bounds a file of documents, in bytes.
+const MaxFile = 1 << 20
+
+// Error says what is wrong with a file, and where.
+type Error struct {
+	File string
+	Line int // 0: unknown
+	Err  error
+}
+
+// Error returns file, line and cause in one line.
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %v", e.File, e.Err)
+	}
+	return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Decode reads the documents of one file. It returns either all of them,
+// valid each by itself and no two of one kind and id, or an *Error.
+func Decode(file string, data []byte) ([]Document, error) {
+	if len(data) > MaxFile {
+		return nil, &Error{File: file, Err: fmt.Errorf("%d bytes, at most %d", len(data), MaxFile)}
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var docs []Document
+	lines := map[string]int{} // of kind and id
+	for {
+		var n yaml.Node
+		err := dec.Decode(&n)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, yamlError(file, 0, err)
+		}
+		if n.Kind == 0 || len(n.Content) == 0 || n.Content[0].Tag == "!!null" {
+			continue // nothing between two separators
+		}
+		d, err := decodeOne(n.Content[0])
+		if err != nil {
+			return nil, yamlError(file, n.Content[0].Line, err)
+		}
+		if first := lines[d.name()]; first != 0 {
+			return nil, &Error{File: file, Line: d.Line, Err: fmt.Errorf("%s stands twice, first on line %d", d.name(), first)}
+		}
+		lines[d.name()] = d.Line
+		docs = append(docs, d)
+	}
+	if len(docs) == 0 {
+		return nil, &Error{File: file, Err: errors.New("no document: want kind: Sender or kind: Broadcast")}
+	}
+	return docs, nil
+}
+
+func (d Document) name() string {
+	if d.Sender != nil {
+		return "sender " + d.Sender.ID
+	}
+	return "broadcast " + d.Broadcast.ID
+}
+
+func decodeOne(n *yaml.Node) (Document, error) {
+	var head struct {
+		Kind string `yaml:"kind"`
+	}
+	if n.Kind != yaml.MappingNode {
+		return Document{}, errors.New("want a mapping that begins with kind: Sender or kind: Broadcast")
+	}
+	if err := n.Decode(&head); err != nil {
+		return Document{}, err
+	}
+	d := Document{Line: n.Line}
+	switch head.Kind {
+	case "Sender":
+		d.Sender = &sender.Spec{}
+		if err := strict(n, d.Sender); err != nil {
+			return d, err
+		}
+		return d, d.Sender.Validate()
+	case "Broadcast":
+		d.Broadcast = &broadcast.Spec{}
+		if err := strict(n, d.Broadcast); err != nil {
+			return d, err
+		}
+		return d, d.Broadcast.Validate()
+	case "":
+		return d, errors.New("no kind: want kind: Sender or kind: Broadcast")
+	case "Template", "Flow":
+		return d, fmt.Errorf("kind %s can't be applied by this version; Sender and Broadcast can", head.Kind)
+	}
+	return d, fmt.Errorf("kind %q: want Sender or Broadcast", head.Kind)
+}
+
+// strict decodes a node into a struct and refuses what the decoder is lenient
+// about. The node is checked itself, since encoding it again would lose its
+// lines.
+func strict(n *yaml.Node, into any) error {
+	if err := n.Decode(into); err != nil {
+		return err
+	}
+	return walk(n, reflect.TypeOf(into), "the document")
+}
+
+// yamlError turns what the decoder says into one line with file and line;
+// line is where the document begins, for what has no better one.
+func yamlError(file string, line int, err error) error {
+	if e, ok := errors.AsType[*fieldError](err); ok {
+		return &Error{File: file, Line: e.line, Err: e}
+	}
+	msg := err.Error()
+	if te, ok := errors.AsType[*yaml.TypeError](err); ok && len(te.Errors) > 0 {
+		msg = te.Errors[0]
+	}
+	msg = strings.TrimPrefix(msg, "yaml: ")
+	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(msg); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		msg = msg[len(m[0]):]
+	}
+	return &Error{File: file, Line: line, Err: errors.New(regexp.MustCompile(` into (\*?[a-z]+\.[A-Za-z]+|struct .*)$`).ReplaceAllString(msg, ""))}
+}

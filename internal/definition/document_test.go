@@ -1,0 +1,197 @@
+package definition
+
+import (
+	"errors"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/sender"
+)
+
+const (
+	bakery = "kind: Sender\nid: bakery\nchannel: messenger\naccount: \"1234567890\"\ncredential: env:BAKERY_TOKEN\n"
+	menu   = "kind: Broadcast\nid: menu\nsender: bakery\nmessage: {text: \"Hello {{.name}}\"}\n"
+)
+
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	file := "# nothing\n---\n---\n~\n---\n" + bakery + `app_secret: file:/run/secret
+capabilities: [utility, human_agent]
+rate: {per_second: 300, burst: 2}
+batch: true
+timezone: Europe/Oslo
+quiet_hours: {from: 21:00, to: "08:00"}
+ad_window_hours: 168
+relax_flow_templates: true
+number_type: toll_free
+---
+kind: Broadcast
+id: menu
+sender: bakery
+audience:
+  labels: [regular]
+  exclude_labels: [staff]
+  where: 'attributes.city == "Oslo"'
+message: {text: "Hello {{.name}}", promotional: true, tag: HUMAN_AGENT}
+schedule: {at: 2026-11-22T10:00:00+01:00}
+pace: {per_second: 50}
+expires_after: 6h
+---
+kind: Broadcast
+id: bakery
+sender: bakery
+message: {text: b}
+`
+	docs, err := Decode("all.yaml", []byte(file))
+	want := []Document{
+		{Line: 6, Sender: &sender.Spec{
+			Kind: "Sender", ID: "bakery", Channel: "messenger", Account: "1234567890", Credential: "env:BAKERY_TOKEN", AppSecret: "file:/run/secret",
+			Capabilities: []string{"utility", "human_agent"}, Rate: sender.Rate{PerSecond: 300, Burst: 2}, Batch: true, Timezone: "Europe/Oslo",
+			QuietHours: &sender.QuietHours{From: "21:00", To: "08:00"}, AdWindow: 168, RelaxFlows: true, NumberType: "toll_free",
+		}},
+		{Line: 21, Broadcast: &broadcast.Spec{
+			Kind: "Broadcast", ID: "menu", Sender: "bakery",
+			Audience: broadcast.Audience{Labels: []string{"regular"}, ExcludeLabels: []string{"staff"}, Where: `attributes.city == "Oslo"`},
+			Message:  broadcast.Message{Text: "Hello {{.name}}", Promotional: true, Tag: "HUMAN_AGENT"},
+			Schedule: broadcast.Schedule{At: "2026-11-22T10:00:00+01:00"}, Pace: broadcast.Pace{PerSecond: 50}, ExpiresAfter: "6h",
+		}},
+		{Line: 33, Broadcast: &broadcast.Spec{Kind: "Broadcast", ID: "bakery", Sender: "bakery", Message: broadcast.Message{Text: "b"}}},
+	}
+	if err != nil || !reflect.DeepEqual(docs, want) {
+		t.Errorf("Decode: %v\n got %+v\nwant %+v", err, docs, want)
+	}
+}
+
+// TestDecodeExamples holds the reader against the files that ship with it.
+func TestDecodeExamples(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"senders.yaml", "broadcasts.yaml"} {
+		data, err := os.ReadFile("../../examples/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if docs, err := Decode(file, data); err != nil || len(docs) != 3 {
+			t.Errorf("%d documents, %v; want 3", len(docs), err)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	t.Parallel()
+	const (
+		senderFields    = "the document has kind, id, channel, account, credential, app_secret, capabilities, rate, batch, timezone, quiet_hours, ad_window_hours, relax_flow_templates, number_type"
+		broadcastFields = "the document has kind, id, sender, audience, message, schedule, pace, expires_after"
+	)
+	for _, c := range []struct{ name, file, want string }{
+		{"nothing", "", "f: no document: want kind: Sender or kind: Broadcast"},
+		{"comments", "# a\n---\n# b\n", "f: no document: want kind: Sender or kind: Broadcast"},
+		{"null", "~\n---\nnull\n", "f: no document: want kind: Sender or kind: Broadcast"},
+		{"a list", "\n- kind: Sender\n", "f:2: want a mapping that begins with kind: Sender or kind: Broadcast"},
+		{"a word", "Sender", "f:1: want a mapping that begins with kind: Sender or kind: Broadcast"},
+		{"no kind", "id: a\n", "f:1: no kind: want kind: Sender or kind: Broadcast"},
+		{"kind", "kind: sender\n", `f:1: kind "sender": want Sender or Broadcast`},
+		{"kind of later", "\nkind: Flow\n", "f:2: kind Flow can't be applied by this version; Sender and Broadcast can"},
+		{"template", "kind: Template\n", "f:1: kind Template can't be applied by this version; Sender and Broadcast can"},
+		{"kind that is a list", "kind: [a]\n", "f:1: cannot unmarshal !!seq into string"},
+
+		{"unknown field", bakery + "x: 1\n", `f:6: unknown field "x": ` + senderFields},
+		{"unknown field of the second", bakery + "---\n" + menu + "x: 1\n", `f:11: unknown field "x": ` + broadcastFields},
+		{"case", strings.Replace(bakery, "account", "Account", 1), `f:4: unknown field "Account": ` + senderFields},
+		{"nested", bakery + "rate:\n  per_second: 1\n  per_minute: 60\n", `f:8: unknown field "per_minute": rate has per_second, burst`},
+		{"nested behind a pointer", bakery + "quiet_hours: {from: \"21:00\",\n  till: \"08:00\"}\n", `f:7: unknown field "till": quiet_hours has from, to`},
+		{"not yet", menu + "schedule: {local: \"10:00\"}\n", `f:5: unknown field "local": schedule has at`},
+		{"behind an alias", menu + "audience: &a {x: [1]}\npace: *a\n", `f:5: unknown field "x": audience has labels, exclude_labels, where`},
+		{"a merge", "kind: Broadcast\n<<: {id: menu}\n", `f:2: unknown field "<<": ` + broadcastFields},
+
+		{"a key twice", bakery + "id: other\n", `f:6: mapping key "id" already defined at line 2`},
+		{"a nested key twice", bakery + "rate:\n  per_second: 1\n  per_second: 2\n", `f:8: mapping key "per_second" already defined at line 7`},
+		{"a word for a number", bakery + "rate: {per_second: fast}\n", "f:6: cannot unmarshal !!str `fast` into int"},
+		{"text for a number", bakery + "rate: {per_second: \"50\"}\n", "f:6: cannot unmarshal !!str `50` into int"},
+		{"a fraction", bakery + "rate: {per_second: 0.5}\n", "f:6: per_second: 0.5 is not a whole number"},
+		{"a fraction of a broadcast", menu + "pace:\n  per_second: 0.5\n", "f:6: per_second: 0.5 is not a whole number"},
+		{"a number that is no int", bakery + "ad_window_hours: 1e2\n", "f:6: ad_window_hours: 1e2 is not a whole number"},
+		{"a word for a truth", bakery + "batch: perhaps\n", "f:6: cannot unmarshal !!str `perhaps` into bool"},
+		{"a word for a mapping", bakery + "rate: fast\n", "f:6: cannot unmarshal !!str `fast`"},
+		{"a word for a mapping by pointer", bakery + "quiet_hours: night\n", "f:6: cannot unmarshal !!str `night`"},
+		{"a word for a list", bakery + "capabilities: utility\n", "f:6: cannot unmarshal !!str `utility` into []string"},
+		{"a list for a word", strings.Replace(bakery, "bakery", "[bakery]", 1), "f:2: cannot unmarshal !!seq into string"},
+
+		{"a tab", bakery + "\tx: 1\n", "f:5: found a tab character that violates indentation"},
+		{"a quote left open", "kind: Sender\nid: \"bakery\n", "f:2: found unexpected end of stream"},
+		{"no such anchor", menu + "audience: *a\n", "f: unknown anchor 'a' referenced"},
+		{"itself", menu + "audience: {labels: &a [*a]}\n", "f:5: cannot unmarshal !!seq into string"},
+		{"not UTF-8", "kind: \xff\n", "f: invalid leading UTF-8 octet"},
+
+		{"not valid", menu + "---\n" + strings.Replace(bakery, "messenger", "pigeon", 1), `f:6: sender bakery: channel "pigeon": want messenger or instagram`},
+		{"words that look like a line", menu + "schedule: {at: \"line 9: x\"}\n", `f:1: broadcast menu: schedule.at "line 9: x": want RFC 3339 such as 2026-11-22T10:00:00+01:00`},
+		{"twice", bakery + "---\n" + menu + "---\n" + bakery, "f:12: sender bakery stands twice, first on line 1"},
+		{"twice a broadcast", menu + "---\n" + menu, "f:6: broadcast menu stands twice, first on line 1"},
+	} {
+		docs, err := Decode("f", []byte(c.file))
+		if _, ok := errors.AsType[*Error](err); !ok || err.Error() != c.want || docs != nil {
+			t.Errorf("%s: %d documents, %v\nwant %s", c.name, len(docs), err, c.want)
+		}
+	}
+}
+
+// TestDecodeSize holds the bound from both sides.
+func TestDecodeSize(t *testing.T) {
+	t.Parallel()
+	fill := func(n int) []byte { return []byte(menu + "#" + strings.Repeat("x", n-len(menu)-1)) }
+	if _, err := Decode("f", fill(MaxFile)); err != nil {
+		t.Errorf("a file of %d bytes: %v", MaxFile, err)
+	}
+	if _, err := Decode("f", fill(MaxFile+1)); err == nil || err.Error() != "f: 1048577 bytes, at most 1048576" {
+		t.Errorf("a file of %d bytes: %v", MaxFile+1, err)
+	}
+}
+
+// TestDecodeAnchorsAreBounded asserts that nine lines can't become a billion
+// words.
+func TestDecodeAnchorsAreBounded(t *testing.T) {
+	t.Parallel()
+	b := strings.Builder{}
+	b.WriteString("kind: Broadcast\na0: &a0 [x,x,x,x,x,x,x,x,x,x]\n")
+	for i := '1'; i <= '9'; i++ {
+		before := "*a" + string(i-1)
+		b.WriteString("a" + string(i) + ": &a" + string(i) + " [" + strings.Repeat(before+",", 9) + before + "]\n")
+	}
+	b.WriteString("id: bomb\nsender: bakery\nmessage: {text: x}\naudience: {labels: *a9}\n")
+	if _, err := Decode("f", []byte(b.String())); err == nil {
+		t.Error("taken")
+	}
+}
+
+func TestErrorUnwraps(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("cause")
+	if err := error(&Error{File: "f", Err: cause}); !errors.Is(err, cause) || err.Error() != "f: cause" {
+		t.Errorf("%v is no %v", err, cause)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{
+		bakery, menu, bakery + "---\n" + menu, "---\n---\n", "kind: Sender\nkind: Sender\n", menu + "audience: &a {labels: [*a]}\n", "- a\n", "kind: !!binary aGk=\n",
+		menu + "pace: {per_second: .inf}\n", "? {a: b}\n: c\n", "{kind: Sender, ? [x] : y}",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		docs, err := Decode("f", data)
+		if err == nil {
+			for _, d := range docs {
+				if (d.Sender == nil) == (d.Broadcast == nil) || d.Line < 1 {
+					t.Errorf("document %+v", d)
+				}
+			}
+			return
+		}
+		if e, ok := errors.AsType[*Error](err); !ok || docs != nil || e.File != "f" || strings.ContainsAny(err.Error(), "\r\n") {
+			t.Errorf("%d documents, %q", len(docs), err)
+		}
+	})
+}

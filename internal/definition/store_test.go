@@ -1,0 +1,340 @@
+package definition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/engine"
+	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/internal/subject"
+)
+
+// streams starts engines that end with the test.
+func streams(t *testing.T) jetstream.JetStream {
+	t.Helper()
+	e, err := engine.Start(t.Context(), engine.Config{Data: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e.JetStream
+}
+
+func open(t *testing.T, js jetstream.JetStream, prefix string) *Store {
+	t.Helper()
+	names, err := subject.New(prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), js, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func decode(t *testing.T, file string) []Document {
+	t.Helper()
+	docs, err := Decode("f", []byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return docs
+}
+
+func noCheck(*broadcast.Spec, *sender.Spec) ([]string, error) { return nil, nil }
+
+// apply applies a file and returns what became of each document, in words.
+func apply(t *testing.T, s *Store, file string, check Check) (string, error) {
+	t.Helper()
+	as, err := s.Apply(t.Context(), "f", decode(t, file), check)
+	var out []string
+	for _, a := range as {
+		out = append(out, strings.ToLower(a.Kind)+" "+a.ID+" "+a.Action)
+	}
+	return strings.Join(out, ", "), err
+}
+
+// TestStore runs over one pair of engines; each part has a bucket of its own.
+func TestStore(t *testing.T) {
+	t.Parallel()
+	js := streams(t)
+	for name, test := range map[string]func(*testing.T, *Store){
+		"revisions": testRevisions, "bind": testBind, "ids": testIDs, "apply": testApply, "all-or-none": testAllOrNone,
+		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t, js, name))
+		})
+	}
+}
+
+func testRevisions(t *testing.T, s *Store) {
+	ctx := t.Context()
+	if _, _, err := s.Sender(ctx, "bakery"); !errors.Is(err, ErrNotFound) || err.Error() != "sender bakery: not found" {
+		t.Errorf("before it is there: %v", err)
+	}
+	for _, id := range []string{"", "*", "a b", ">", "a..b"} {
+		if _, _, err := s.Broadcast(ctx, id); !errors.Is(err, ErrNotFound) {
+			t.Errorf("broadcast %q: %v, want %v", id, err, ErrNotFound)
+		}
+	}
+	v := decode(t, bakery)[0].Sender
+	rev, err := s.PutSender(ctx, v, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, at, err := s.Sender(ctx, "bakery"); err != nil || at != rev || !reflect.DeepEqual(got, v) {
+		t.Errorf("stored %+v at %d, read %+v at %d, %v", v, rev, got, at, err)
+	}
+	if _, err := s.PutSender(ctx, v, 0); !errors.Is(err, ErrChanged) {
+		t.Errorf("created again: %v, want %v", err, ErrChanged)
+	}
+	next, err := s.PutSender(ctx, v, rev)
+	if err != nil || next <= rev {
+		t.Errorf("updated at %d: revision %d, %v", rev, next, err)
+	}
+	if _, err := s.PutSender(ctx, v, rev); !errors.Is(err, ErrChanged) {
+		t.Errorf("updated at an old revision: %v, want %v", err, ErrChanged)
+	}
+	// A broadcast of the same id is another definition.
+	if _, err := s.PutBroadcast(ctx, &broadcast.Broadcast{Spec: broadcast.Spec{ID: "bakery"}}, 0); err != nil {
+		t.Error(err)
+	}
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, _, err := s.Sender(gone, "bakery"); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that has ended: %v", err)
+	}
+}
+
+// testBind lets many ask at once: all must get one answer.
+func testBind(t *testing.T, s *Store) {
+	got := make([]string, 8)
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() {
+			v, err := s.Bind(t.Context(), "key", fmt.Sprint("value of ", i))
+			if err != nil {
+				t.Error(err)
+			}
+			got[i] = v
+		})
+	}
+	wg.Wait()
+	for _, v := range got {
+		if v != got[0] || v == "" {
+			t.Errorf("bound to %q", got)
+		}
+	}
+	if v, err := s.Bind(t.Context(), "other", "o"); err != nil || v != "o" {
+		t.Errorf("another key is bound to %q, %v", v, err)
+	}
+}
+
+func testIDs(t *testing.T, s *Store) {
+	if ids, err := s.Senders(t.Context()); err != nil || len(ids) != 0 {
+		t.Errorf("of an empty store: %q, %v", ids, err)
+	}
+	for _, id := range []string{"c", "a", "b"} {
+		if _, err := s.PutBroadcast(t.Context(), &broadcast.Broadcast{Spec: broadcast.Spec{ID: id}}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := apply(t, s, bakery, noCheck); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := s.Broadcasts(t.Context()); err != nil || !reflect.DeepEqual(ids, []string{"a", "b", "c"}) {
+		t.Errorf("broadcasts %q, %v", ids, err)
+	}
+	if ids, err := s.Senders(t.Context()); err != nil || !reflect.DeepEqual(ids, []string{"bakery"}) {
+		t.Errorf("senders %q, %v", ids, err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if ids, err := s.Broadcasts(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that has ended: %q, %v", ids, err)
+	}
+}
+
+func testApply(t *testing.T, s *Store) {
+	both := menu + "---\n" + bakery
+	for _, c := range []struct{ name, file, want, err string }{
+		{"a broadcast without its sender", menu, "", "f:1: broadcast menu: sender bakery is not defined; apply its Sender document first"},
+		{"with it, in any order", both, "broadcast menu created, sender bakery created", ""},
+		{"again", both, "broadcast menu unchanged, sender bakery unchanged", ""},
+		{"with an empty list", menu + "audience: {labels: [], exclude_labels: []}\n---\n" + bakery + "capabilities: []\n", "broadcast menu unchanged, sender bakery unchanged", ""},
+		{"the broadcast alone", menu, "broadcast menu unchanged", ""},
+		{"changed", menu + "pace: {per_second: 5}\n---\n" + bakery + "batch: true\n", "broadcast menu updated, sender bakery updated", ""},
+		{"another account", strings.Replace(bakery, "1234567890", "2", 1), "", "f:1: sender bakery: channel and account can't change, since its contacts are known by them; give the other account its own id"},
+		{"another channel", strings.Replace(bakery, "messenger", "instagram", 1), "", "f:1: sender bakery: channel and account can't change, since its contacts are known by them; give the other account its own id"},
+		{"an audience of nobody knows whom", menu + "audience: {where: \"name ==\"}\n", "", "f:1: broadcast menu: audience.where: Syntax error"},
+	} {
+		got, err := apply(t, s, c.file, noCheck)
+		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.HasPrefix(err.Error(), c.err) {
+			t.Errorf("%s: %q, %v\nwant %q, %s", c.name, got, err, c.want, c.err)
+		}
+		if _, ok := errors.AsType[*Error](err); err != nil && !ok {
+			t.Errorf("%s: %T", c.name, err)
+		}
+	}
+	// The check sees the sender of the file before that of the store.
+	var seen []bool
+	as, err := s.Apply(t.Context(), "f", decode(t, bakery+"---\n"+menu), func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
+		seen = append(seen, from.Batch)
+		return []string{"advice on " + b.ID}, nil
+	})
+	if err != nil || !reflect.DeepEqual(seen, []bool{false}) || as[0].Warnings != nil || !reflect.DeepEqual(as[1].Warnings, []string{"advice on menu"}) {
+		t.Errorf("the check saw %t and gave %+v, %v", seen, as, err)
+	}
+}
+
+// testAllOrNone asserts that a file with one bad document changes nothing,
+// wherever the bad one stands and whatever is wrong with it.
+func testAllOrNone(t *testing.T, s *Store) {
+	if _, err := apply(t, s, bakery, noCheck); err != nil {
+		t.Fatal(err)
+	}
+	moved := strings.Replace(bakery, "1234567890", "2", 1)
+	refuse := errors.New("refused by the check")
+	for _, c := range []struct {
+		name, file string
+		check      Check
+		line       string
+	}{
+		{"a sender that moved", menu + "---\n" + moved, noCheck, "f:6: "},
+		{"a check", strings.Replace(menu, "menu", "soup", 1) + "---\n" + menu, func(b *broadcast.Spec, _ *sender.Spec) ([]string, error) {
+			if b.ID == "menu" {
+				return nil, refuse
+			}
+			return nil, nil
+		}, "f:6: "},
+		{"an audience", strings.Replace(menu, "menu", "soup", 1) + "---\n" + menu + "audience: {where: \"1\"}\n", noCheck, "f:6: "},
+	} {
+		got, err := apply(t, s, c.file, c.check)
+		if err == nil || got != "" || !strings.HasPrefix(err.Error(), c.line) {
+			t.Errorf("%s: %q, %v; want it refused with %s", c.name, got, err, c.line)
+		}
+		if ids, err := s.Broadcasts(t.Context()); err != nil || len(ids) != 0 {
+			t.Errorf("%s: broadcasts %q were stored, %v", c.name, ids, err)
+		}
+	}
+}
+
+func testLaunched(t *testing.T, s *Store) {
+	if _, err := apply(t, s, bakery+"---\n"+menu, noCheck); err != nil {
+		t.Fatal(err)
+	}
+	b, rev, err := s.Broadcast(t.Context(), "menu")
+	if err != nil || b.State != broadcast.Draft {
+		t.Fatalf("%+v, %v; want a draft", b, err)
+	}
+	b.State = broadcast.Running
+	if _, err := s.PutBroadcast(t.Context(), b, rev); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := apply(t, s, menu+"audience: {labels: []}\n", noCheck); err != nil || got != "broadcast menu unchanged" {
+		t.Errorf("the same once it runs: %q, %v", got, err)
+	}
+	got, err := apply(t, s, menu+"pace: {per_second: 1}\n", noCheck)
+	if want := "f:1: broadcast menu is running and can't change any more; give the changed one another id"; got != "" || err == nil || err.Error() != want {
+		t.Errorf("a change once it runs: %q, %v\nwant %s", got, err, want)
+	}
+}
+
+func testCache(t *testing.T, s *Store) {
+	if _, err := apply(t, s, bakery+"---\n"+menu, noCheck); err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewCache(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := c.Sender(t.Context(), "bakery"); err != nil || v.Batch {
+		t.Errorf("sender %+v, %v", v, err)
+	}
+	if _, err := c.Sender(t.Context(), "nobody"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a sender that is none: %v", err)
+	}
+	if _, err := c.Broadcast(t.Context(), "nothing~1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a source that is none: %v", err)
+	}
+	p, err := c.Broadcast(t.Context(), "menu~1")
+	if err != nil || p.Spec.ID != "menu" || p.Text == nil {
+		t.Fatalf("planned %+v, %v", p, err)
+	}
+	if again, err := c.Broadcast(t.Context(), "menu~1"); err != nil || again != p {
+		t.Errorf("asked again, it was read again: %v", err)
+	}
+	if _, err := apply(t, s, bakery+"batch: true\n", noCheck); err != nil {
+		t.Fatal(err)
+	}
+	heard(t, s, c)
+	if err := c.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	// What was heard stays known.
+	if v, err := c.Sender(t.Context(), "bakery"); err != nil || !v.Batch {
+		t.Errorf("after Close: sender %+v, %v", v, err)
+	}
+}
+
+// heard waits until the cache has heard of the changed sender. A second
+// watcher tells when news is out; the cache may hear a moment later, so it is
+// asked until it has, which the test's own time limit bounds.
+func heard(t *testing.T, s *Store, c *Cache) {
+	t.Helper()
+	w, err := s.kv.Watch(t.Context(), "sender.bakery")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Stop() }()
+	<-w.Updates()
+	for {
+		v, err := c.Sender(t.Context(), "bakery")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Batch {
+			return
+		}
+	}
+}
+
+// testCacheBound asserts that a cache forgets rather than grows.
+func testCacheBound(t *testing.T, s *Store) {
+	if _, err := apply(t, s, bakery+"---\n"+menu, noCheck); err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewCache(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxCached + 1 {
+		if _, err := c.Broadcast(t.Context(), broadcast.SourceName("menu", i)); err != nil {
+			t.Fatal(err)
+		}
+		if len(c.broadcasts) > maxCached {
+			t.Fatalf("%d are kept", len(c.broadcasts))
+		}
+	}
+	if len(c.broadcasts) != 1 {
+		t.Errorf("%d are kept after one too many, want 1", len(c.broadcasts))
+	}
+	if err := c.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}

@@ -1,0 +1,54 @@
+package definition
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// fieldError is a field that a document must not have, or not like this.
+type fieldError struct {
+	line int
+	what string
+}
+
+// Error says what is wrong with the field.
+func (e *fieldError) Error() string { return e.what }
+
+// walk goes through a mapping beside the type that it was decoded into. It
+// returns the first field that the type lacks, or that holds a fraction where
+// the type has a whole number: the decoder cuts 0.5 to 0 without a word, and 0
+// messages in a second mean no limit.
+func walk(n *yaml.Node, t reflect.Type, name string) error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if t.Kind() == reflect.Int && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!float" {
+		return &fieldError{n.Line, fmt.Sprintf("%s: %s is not a whole number", name, n.Value)}
+	}
+	if n.Kind != yaml.MappingNode || t.Kind() != reflect.Struct {
+		return nil
+	}
+	types := make(map[string]reflect.Type, t.NumField())
+	want := make([]string, 0, t.NumField())
+	for f := range t.Fields() {
+		tag, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		types[tag], want = f.Type, append(want, tag)
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		ft, ok := types[key.Value]
+		if !ok {
+			return &fieldError{key.Line, fmt.Sprintf("unknown field %q: %s has %s", key.Value, name, strings.Join(want, ", "))}
+		}
+		if err := walk(n.Content[i+1], ft, key.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+// Package sender holds what is configured of a sender: the Page, Instagram
+// account or SMS number that messages go out from. It reads no credential and
+// does no I/O.
+package sender
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/rate"
+	"github.com/carillon-dev/carillon/pkg/policy"
+)
+
+// Spec is a Sender document.
+type Spec struct {
+	Kind         string      `yaml:"kind" json:"kind"`
+	ID           string      `yaml:"id" json:"id"`
+	Channel      string      `yaml:"channel" json:"channel"`
+	Account      string      `yaml:"account" json:"account"`
+	Credential   string      `yaml:"credential" json:"credential"`                     // env:NAME or file:PATH
+	AppSecret    string      `yaml:"app_secret,omitempty" json:"app_secret,omitempty"` // env:NAME or file:PATH; empty: calls carry no proof
+	Capabilities []string    `yaml:"capabilities,omitempty" json:"capabilities,omitempty"`
+	Rate         Rate        `yaml:"rate,omitempty" json:"rate,omitzero"`
+	Batch        bool        `yaml:"batch,omitempty" json:"batch,omitempty"`
+	Timezone     string      `yaml:"timezone,omitempty" json:"timezone,omitempty"`
+	QuietHours   *QuietHours `yaml:"quiet_hours,omitempty" json:"quiet_hours,omitempty"`
+	AdWindow     int         `yaml:"ad_window_hours,omitempty" json:"ad_window_hours,omitempty"`
+	RelaxFlows   bool        `yaml:"relax_flow_templates,omitempty" json:"relax_flow_templates,omitempty"`
+	NumberType   string      `yaml:"number_type,omitempty" json:"number_type,omitempty"`
+}
+
+// Rate is the sender's cap on calls.
+type Rate struct {
+	PerSecond int `yaml:"per_second" json:"per_second"` // 0: DefaultRate
+	Burst     int `yaml:"burst,omitempty" json:"burst,omitempty"`
+}
+
+// QuietHours are clock times, HH:MM.
+type QuietHours struct {
+	From string `yaml:"from" json:"from"`
+	To   string `yaml:"to" json:"to"`
+}
+
+// DefaultRate is the cap of a sender that names none: what Meta's rate page
+// of 2026-03-23 allows a Page for text, messages per second.
+const DefaultRate = 300
+
+// ValidID tells whether s can be the id of a document: 1 to 63 characters
+// out of a-z, 0-9 and '-', neither beginning nor ending with '-'.
+func ValidID(s string) bool {
+	return len(s) <= 63 && job.ValidToken(s) && !strings.Contains(s, "~") && !strings.HasPrefix(s, "-") && !strings.HasSuffix(s, "-")
+}
+
+// Validate returns one error that says what to change, or nil.
+func (s *Spec) Validate() error {
+	switch {
+	case !ValidID(s.ID):
+		return fmt.Errorf("id %q: want 1 to 63 characters out of a-z, 0-9 and '-'", s.ID)
+	case s.Channel == string(policy.SMS):
+		return fmt.Errorf("sender %s: channel sms can't be sent to by this version; messenger and instagram can", s.ID)
+	case s.Channel != string(policy.Messenger) && s.Channel != string(policy.Instagram):
+		return fmt.Errorf("sender %s: channel %q: want messenger or instagram", s.ID, s.Channel)
+	case !validAccount(s.Account):
+		return fmt.Errorf("sender %s: account %q: want the Page id or the Instagram account id", s.ID, s.Account)
+	}
+	for _, c := range []struct{ field, ref string }{{"credential", s.Credential}, {"app_secret", s.AppSecret}} {
+		if c.field == "app_secret" && c.ref == "" {
+			continue
+		}
+		if !validRef(c.ref) {
+			return fmt.Errorf("sender %s: %s: want env:NAME or file:PATH, never the secret itself", s.ID, c.field)
+		}
+	}
+	for _, c := range s.Capabilities {
+		if !slices.Contains(capabilities(), c) {
+			return fmt.Errorf("sender %s: capability %q: want one of %s", s.ID, c, strings.Join(capabilities(), ", "))
+		}
+	}
+	if err := s.Limit().Validate(); err != nil {
+		return fmt.Errorf("sender %s: %w", s.ID, err)
+	}
+	if s.AdWindow < 0 || s.AdWindow > 168 {
+		return fmt.Errorf("sender %s: ad_window_hours %d: want 0 to 168", s.ID, s.AdWindow)
+	}
+	if s.Timezone != "" {
+		if _, err := time.LoadLocation(s.Timezone); err != nil || s.Timezone == "Local" {
+			return fmt.Errorf("sender %s: timezone %q is not an IANA time zone such as Europe/Oslo", s.ID, s.Timezone)
+		}
+	}
+	if _, err := s.quiet(); err != nil {
+		return fmt.Errorf("sender %s: %w", s.ID, err)
+	}
+	return nil
+}
+
+// validAccount tells whether s can stand in the path of a call as it is. "me"
+// would be whichever account the credential belongs to.
+func validAccount(s string) bool {
+	return s != "" && len(s) <= 128 && s != "me" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
+}
+
+func validRef(ref string) bool {
+	kind, name, ok := strings.Cut(ref, ":")
+	return ok && (kind == "env" || kind == "file") && name != ""
+}
+
+func capabilities() []string {
+	return []string{"utility", "human_agent", "news", "subscription", "one_time_notification", "marketing_message", "ten_dlc"}
+}
+
+// Limit returns the sender's rate with its defaults filled in.
+func (s *Spec) Limit() rate.Limit {
+	l := rate.Limit{PerSecond: s.Rate.PerSecond, Burst: s.Rate.Burst}
+	if l.PerSecond == 0 {
+		l.PerSecond = DefaultRate
+	}
+	if l.Burst == 0 {
+		l.Burst = 1
+	}
+	return l
+}
+
+// EnvelopeSize returns how many jobs of the sender travel together: what its
+// rate lets through in half a second, 1 to job.MaxJobs. It is also what every
+// Graph batch of the sender is charged as.
+func (s *Spec) EnvelopeSize() int { return max(1, min(job.MaxJobs, s.Limit().PerSecond/2)) }
+
+func (s *Spec) quiet() (policy.QuietHours, error) {
+	if s.QuietHours == nil {
+		return policy.QuietHours{}, nil
+	}
+	from, err := clock(s.QuietHours.From)
+	if err != nil {
+		return policy.QuietHours{}, fmt.Errorf("quiet_hours from: %w", err)
+	}
+	to, err := clock(s.QuietHours.To)
+	if err != nil {
+		return policy.QuietHours{}, fmt.Errorf("quiet_hours to: %w", err)
+	}
+	if from == to {
+		return policy.QuietHours{}, fmt.Errorf("quiet_hours: from and to are both %s", s.QuietHours.From)
+	}
+	return policy.QuietHours{From: from, To: to, Set: true}, nil
+}
+
+func clock(s string) (time.Duration, error) {
+	t, err := time.Parse("15:04", s)
+	if err != nil {
+		return 0, fmt.Errorf("%q: want a clock time such as 21:00", s)
+	}
+	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute, nil
+}
+
+// Policy returns what the rules ask about the sender. The zone function loads
+// a time zone by its IANA name. The document must be valid.
+func (s *Spec) Policy(zone func(string) *time.Location) policy.Sender {
+	quiet, _ := s.quiet()
+	p := policy.Sender{
+		Channel:            policy.Channel(s.Channel),
+		Capabilities:       s.Capabilities,
+		AdWindow:           time.Duration(s.AdWindow) * time.Hour,
+		RelaxFlowTemplates: s.RelaxFlows,
+		NumberType:         s.NumberType,
+		QuietHours:         quiet,
+	}
+	if s.Timezone != "" {
+		p.Zone = zone(s.Timezone)
+	}
+	return p
+}

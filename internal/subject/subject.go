@@ -1,0 +1,132 @@
+// Package subject names everything that lives in JetStream: streams, buckets
+// and subjects, under one prefix for an installation. It does no I/O.
+package subject
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/carillon-dev/carillon/internal/job"
+)
+
+// Names builds names under a prefix. The zero value has none.
+type Names struct{ prefix string }
+
+// New returns names under a prefix of a-z, 0-9 and '-'; empty means none. Two
+// installations that share a server need different prefixes, none of which
+// starts another.
+func New(prefix string) (Names, error) {
+	if prefix != "" && (!job.ValidToken(prefix) || strings.Contains(prefix, "~")) {
+		return Names{}, fmt.Errorf("prefix %q: want a-z, 0-9 and '-'", prefix)
+	}
+	return Names{prefix}, nil
+}
+
+func (n Names) stream(s string) string {
+	if n.prefix == "" {
+		return s
+	}
+	return n.prefix + "_" + s
+}
+
+func (n Names) subject(s string) string {
+	if n.prefix == "" {
+		return s
+	}
+	return n.prefix + "." + s
+}
+
+// Definitions is the bucket of definitions.
+func (n Names) Definitions() string { return n.stream("DEFS") }
+
+// Tallies is the bucket of the checkpointed tallies.
+func (n Names) Tallies() string { return n.stream("TALLIES") }
+
+// Audiences is the bucket of frozen audiences.
+func (n Names) Audiences() string { return n.stream("AUDIENCES") }
+
+// FactsStream is the stream of facts and controls.
+func (n Names) FactsStream() string { return n.stream("FACTS") }
+
+// FactsSubjects are all subjects of the facts stream.
+func (n Names) FactsSubjects() []string {
+	return []string{n.subject("facts.>"), n.subject("control.>")}
+}
+
+// Facts is the subject of one contact's record.
+func (n Names) Facts(sender string, k job.Key) string {
+	return n.subject("facts." + sender + "." + k.String())
+}
+
+// FactsOf matches the records of a sender's contacts.
+func (n Names) FactsOf(sender string) string { return n.subject("facts." + sender + ".*") }
+
+// Control is the subject of one control record; kind is sender or source.
+func (n Names) Control(kind, id string) string { return n.subject("control." + kind + "." + id) }
+
+// ParseFacts splits a subject of the facts stream: a contact's record
+// (control false, then sender and key) or a control record (kind and id).
+func (n Names) ParseFacts(subject string) (control bool, first, second string, ok bool) {
+	rest, ours := strings.CutPrefix(subject, n.subject(""))
+	p := strings.Split(rest, ".")
+	if !ours || len(p) != 3 || p[0] != "facts" && p[0] != "control" {
+		return false, "", "", false
+	}
+	return p[0] == "control", p[1], p[2], true
+}
+
+// LedgerPrefix begins the names of all ledger streams.
+func (n Names) LedgerPrefix() string { return n.stream("LEDGER_") }
+
+// Ledger is the stream of one month and part.
+func (n Names) Ledger(month string, part int) string {
+	return n.LedgerPrefix() + month + "_" + strconv.Itoa(part)
+}
+
+// LedgerSubjects matches all jobs of one month and part.
+func (n Names) LedgerSubjects(month string, part int) string {
+	return n.subject("ledger." + month + "." + strconv.Itoa(part) + ".>")
+}
+
+// Job is the subject of one job in its ledger.
+func (n Names) Job(id job.ID) string { return n.subject("ledger." + id.String()) }
+
+// JobsOfSource matches the jobs of one source.
+func (n Names) JobsOfSource(s job.Source) string {
+	return n.subject("ledger." + s.Month + "." + strconv.Itoa(s.Part) + "." + s.Sender + ".*." + s.Name)
+}
+
+// JobsOfContact matches the jobs of one contact in one month and part.
+func (n Names) JobsOfContact(month string, part int, sender string, k job.Key) string {
+	return n.subject("ledger." + month + "." + strconv.Itoa(part) + "." + sender + "." + k.String() + ".*")
+}
+
+// ParseJob reads what Job built.
+func (n Names) ParseJob(subject string) (job.ID, error) {
+	id, ok := strings.CutPrefix(subject, n.subject("ledger."))
+	if !ok {
+		return job.ID{}, fmt.Errorf("subject %q: no job's subject, want %s…", subject, n.subject("ledger."))
+	}
+	return job.ParseID(id)
+}
+
+// DeadStream is the stream of dead letters.
+func (n Names) DeadStream() string { return n.stream("DEAD") }
+
+// Dead is the subject of a job's dead letter.
+func (n Names) Dead(id job.ID) string { return n.subject("dead." + id.String()) }
+
+// DeadOf matches dead letters; "*" or an id for each.
+func (n Names) DeadOf(sender, source string) string {
+	return n.subject("dead.*.*." + sender + ".*." + source)
+}
+
+// AllDead matches every dead letter.
+func (n Names) AllDead() string { return n.subject("dead.>") }
+
+// Returned is where a worker gives jobs back to a sender's lane.
+func (n Names) Returned(sender string) string { return n.subject("returned." + sender) }
+
+// Applied is where the projector tells how far Redis has come.
+func (n Names) Applied() string { return n.subject("applied") }
