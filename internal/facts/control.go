@@ -1,0 +1,31 @@
+package facts
+
+import (
+	"time"
+
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+// The kinds of control records.
+const (
+	SenderControl = "sender"
+	SourceControl = "source"
+)
+
+// The states of control records.
+const (
+	Running   = "running"
+	Paused    = "paused"
+	Cancelled = "cancelled"
+	Ended     = "ended" // its end has come
+)
+
+// Control is what a recheck must see at once of a sender or a source.
+type Control struct {
+	State  string      `json:"state"`
+	Reason reason.Code `json:"reason,omitempty"` // of a paused sender
+	Why    string      `json:"why,omitempty"`    // in words
+	EndsAt time.Time   `json:"ends_at,omitzero"` // of a source: nothing leaves from then on
+	Rev    uint64      `json:"rev"`              // grows with every change; an older one never undoes a newer
+	At     time.Time   `json:"at"`
+}

@@ -1,0 +1,187 @@
+package facts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/job"
+)
+
+// The layout in Redis. All keys of an installation share one hash tag, since
+// the watermark must move together with the records that it covers.
+//
+//	{carillon}:meta            hash: stream, wm, epoch, beat, opened; wiper while it is wiped
+//	{carillon}:f:SENDER:KEY    a contact's record
+//	{carillon}:c:KIND:ID       a control record
+//	{carillon}:r:SENDER        the rate of a sender (internal/gate)
+
+// Keys names Redis keys for an installation.
+type Keys struct{ tag string }
+
+// NewKeys returns the keys of the installation with the given prefix.
+func NewKeys(prefix string) Keys {
+	if prefix == "" {
+		prefix = "carillon"
+	}
+	return Keys{"{" + prefix + "}:"}
+}
+
+// Meta is the hash that says how far the projection has come.
+func (k Keys) Meta() string { return k.tag + "meta" }
+
+// Contact is a contact's record.
+func (k Keys) Contact(sender string, key job.Key) string {
+	return k.tag + "f:" + sender + ":" + key.String()
+}
+
+// Control is a control record.
+func (k Keys) Control(kind, id string) string { return k.tag + "c:" + kind + ":" + id }
+
+// Rate is a sender's rate.
+func (k Keys) Rate(sender string) string { return k.tag + "r:" + sender }
+
+func (k Keys) all() string { return k.tag + "*" }
+
+// BeatLimit is how old the projector's beat may be before the gate closes. It
+// is also how long nothing is acknowledged after a change of epoch: by then
+// whoever still reads the old primary has seen its beat grow too old.
+const BeatLimit = 3 * time.Second
+
+// lookScript reads everything that a check needs, at one moment.
+//
+//	KEYS  meta, sender control, source control, contact…
+//	reply now (µs), epoch, wm, beat (µs), then the values of KEYS[2…]
+func lookScript() *redis.Script {
+	return redis.NewScript(`
+local t = redis.call('TIME')
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'wm', 'beat')
+local out = {t[1] * 1000000 + t[2], m[1], m[2], m[3]}
+local v = redis.call('MGET', unpack(KEYS, 2))
+for i = 1, #v do out[4 + i] = v[i] end
+return out`)
+}
+
+// Why a look can't be relied on.
+var (
+	// ErrRebuilding says that Redis is not this installation's current
+	// projection: it was flushed, restarted or replaced.
+	ErrRebuilding = errors.New("facts are being rebuilt in Redis")
+	// ErrStale says that nobody has proved for BeatLimit that the projection
+	// is current.
+	ErrStale = errors.New("facts in Redis may be stale")
+)
+
+// Look is what Redis shows of one source's contacts at one moment.
+type Look struct {
+	Now       time.Time // by Redis' clock
+	Watermark uint64    // everything acknowledged up to here is in it
+	Sender    *Control  // nil: nothing is recorded
+	Source    *Control
+	Contacts  []*contact.Record // in the order asked for; nil: nothing is known
+}
+
+// runner is the Redis primary that connections lead to.
+type runner interface{ RunID() string }
+
+// View reads the projection.
+type View struct {
+	rdb      redis.UniversalClient
+	run      runner
+	keys     Keys
+	identity string
+	look     *redis.Script
+}
+
+// NewView returns a view of the projection of the stream with the given
+// identity.
+func NewView(rdb redis.UniversalClient, run runner, keys Keys, identity string) *View {
+	return &View{rdb: rdb, run: run, keys: keys, identity: identity, look: lookScript()}
+}
+
+// Epoch is what an open projection must carry: this stream, this primary.
+func (v *View) Epoch() string { return v.identity + "/" + v.run.RunID() }
+
+// Look reads controls and contacts in one round trip. Its errors, ErrStale
+// and ErrRebuilding among them, all mean that nothing may be sent.
+func (v *View) Look(ctx context.Context, sender, source string, contacts []job.Key) (Look, error) {
+	keys := make([]string, 0, len(contacts)+3)
+	keys = append(keys, v.keys.Meta(), v.keys.Control(SenderControl, sender), v.keys.Control(SourceControl, source))
+	for _, c := range contacts {
+		keys = append(keys, v.keys.Contact(sender, c))
+	}
+	raw, err := v.look.Run(ctx, v.rdb, keys).Slice()
+	if err != nil {
+		return Look{}, fmt.Errorf("look at facts: %w", err)
+	}
+	if len(raw) != len(keys)+3 {
+		return Look{}, fmt.Errorf("look at facts: %d values, want %d", len(raw), len(keys)+3)
+	}
+	l, err := v.fresh(raw)
+	if err != nil {
+		return Look{}, err
+	}
+	if l.Sender, err = parse[Control](raw[4]); err != nil {
+		return Look{}, err
+	}
+	if l.Source, err = parse[Control](raw[5]); err != nil {
+		return Look{}, err
+	}
+	l.Contacts = make([]*contact.Record, len(contacts))
+	for i := range contacts {
+		if l.Contacts[i], err = parse[contact.Record](raw[6+i]); err != nil {
+			return Look{}, err
+		}
+	}
+	return l, nil
+}
+
+// fresh reads the head of a look's answer and refuses one that nobody vouches
+// for.
+func (v *View) fresh(raw []any) (Look, error) {
+	now, ok := raw[0].(int64)
+	if !ok {
+		return Look{}, fmt.Errorf("look at facts: time is %T", raw[0])
+	}
+	epoch, _ := raw[1].(string)
+	if epoch != v.Epoch() {
+		return Look{}, ErrRebuilding
+	}
+	wm, err1 := number(raw[2])
+	beat, err2 := number(raw[3])
+	if err1 != nil || err2 != nil {
+		return Look{}, ErrRebuilding
+	}
+	// A beat from the future was written before the clock went back: nobody
+	// can tell how old it is.
+	if age := now - int64(beat); age < 0 || age > BeatLimit.Microseconds() {
+		return Look{}, ErrStale
+	}
+	return Look{Now: time.UnixMicro(now).UTC(), Watermark: wm}, nil
+}
+
+func number(v any) (uint64, error) {
+	s, ok := v.(string)
+	if !ok {
+		return 0, errors.New("missing")
+	}
+	return strconv.ParseUint(s, 10, 64)
+}
+
+func parse[T any](v any) (*T, error) {
+	s, ok := v.(string)
+	if !ok {
+		return nil, nil
+	}
+	var t T
+	if err := json.Unmarshal([]byte(s), &t); err != nil {
+		return nil, fmt.Errorf("look at facts: %w", err)
+	}
+	return &t, nil
+}

@@ -1,0 +1,407 @@
+// Package facts keeps what is known of contacts, and what a recheck must see
+// at once: as truth in a stream, and projected to Redis for the gate. It says
+// when a fact is in force, and it makes Redis prove that what it shows is
+// current before anybody may rely on it.
+package facts
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/stream"
+	"github.com/carillon-dev/carillon/internal/subject"
+)
+
+// Store writes facts and tells when they are in force.
+type Store struct {
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	names subject.Names
+	keyer contact.Keyer
+	id    string // the stream's identity: made anew with the stream
+
+	mu      sync.Mutex
+	applied uint64        // highest watermark that may be acknowledged
+	moved   chan struct{} // closed and replaced when applied grows
+	sub     *nats.Subscription
+}
+
+// Config returns the settings of the facts stream.
+func Config(names subject.Names, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               names.FactsStream(),
+		Description:        "one merged record for each contact, and controls; the newest of each is the truth",
+		Subjects:           names.FactsSubjects(),
+		Storage:            jetstream.FileStorage,
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardOld,
+		MaxMsgs:            -1,
+		MaxBytes:           -1,
+		MaxMsgsPerSubject:  1,
+		AllowDirect:        true, // reads are checked by the sequence that the write expects
+		AllowAtomicPublish: true,
+		Replicas:           replicas,
+	}
+}
+
+// Open creates the stream where it does not exist, and listens for the
+// projector.
+func Open(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, names subject.Names, keyer contact.Keyer) (*Store, error) {
+	s, err := js.Stream(ctx, names.FactsStream())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = js.CreateStream(ctx, Config(names, 1))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	st := &Store{
+		nc: nc, js: js, names: names, keyer: keyer, moved: make(chan struct{}),
+		id: identity(s.CachedInfo()),
+	}
+	st.sub, err = nc.Subscribe(names.Applied(), st.heard)
+	if err != nil {
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	return st, nil
+}
+
+func identity(s *jetstream.StreamInfo) string {
+	return s.Config.Name + "@" + s.Created.UTC().Format(time.RFC3339Nano)
+}
+
+// Close stops listening.
+func (s *Store) Close() error { return s.sub.Unsubscribe() }
+
+// Identity names the facts stream; another stream has another.
+func (s *Store) Identity() string { return s.id }
+
+// Key returns the key of an address as one sender knows it.
+func (s *Store) Key(sender, address string) job.Key { return s.keyer.Key(sender, address) }
+
+// Applied is what the projector tells: everything up to Seq is in force.
+type appliedNote struct {
+	Identity string `json:"id"`
+	Seq      uint64 `json:"seq"`
+}
+
+func (s *Store) heard(m *nats.Msg) {
+	var a appliedNote
+	if json.Unmarshal(m.Data, &a) != nil || a.Identity != s.id {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.Seq > s.applied {
+		s.applied = a.Seq
+		close(s.moved)
+		s.moved = make(chan struct{})
+	}
+}
+
+// ErrNotInForce says that facts are durable but not known to be in force yet.
+// They will be; nothing is sent by older ones meanwhile unless it was claimed
+// before.
+var ErrNotInForce = errors.New("recorded, but not yet known to be in force: the projector has not answered")
+
+// InForce returns once everything up to the sequence is in force.
+func (s *Store) InForce(ctx context.Context, seq uint64) error {
+	for {
+		s.mu.Lock()
+		ok, moved := s.applied >= seq, s.moved
+		s.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrNotInForce, ctx.Err())
+		case <-moved:
+		}
+	}
+}
+
+// Merged says what a merge did.
+type Merged struct {
+	Seq       uint64 // the highest sequence written, or seen on an unchanged record
+	Written   int
+	Unchanged int
+}
+
+// known is a contact's record with its place in the stream.
+type known struct {
+	record contact.Record
+	seq    uint64 // 0: there is none
+}
+
+// batch is a set of updates to different contacts, and what is known of them:
+// before it is written as read, then as written.
+type batch struct {
+	subjects []string
+	updates  [][]contact.Update // by subject, in order
+	have     map[string]known
+}
+
+// catchUp takes over what an earlier batch wrote after this one was read.
+func (b *batch) catchUp(earlier *batch) {
+	for _, subj := range b.subjects {
+		if k, ok := earlier.have[subj]; ok && k.seq > b.have[subj].seq {
+			b.have[subj] = k
+		}
+	}
+}
+
+// Merge merges updates of one sender's contacts into their records. Updates
+// of one contact are taken in order. It can be repeated without harm, and a
+// repetition that changes nothing writes nothing.
+func (s *Store) Merge(ctx context.Context, sender string, updates []contact.Update) (Merged, error) {
+	var out Merged
+	for len(updates) > 0 {
+		n := min(len(updates), stream.MaxBatch)
+		b, err := s.read(ctx, sender, updates[:n])
+		if err != nil {
+			return out, err
+		}
+		m, err := s.write(ctx, b)
+		out.add(m)
+		if err != nil {
+			return out, err
+		}
+		updates = updates[n:]
+	}
+	return out, nil
+}
+
+func (m *Merged) add(o Merged) {
+	m.Seq, m.Written, m.Unchanged = max(m.Seq, o.Seq), m.Written+o.Written, m.Unchanged+o.Unchanged
+}
+
+func (s *Store) read(ctx context.Context, sender string, updates []contact.Update) (*batch, error) {
+	b := &batch{}
+	at := make(map[string]int, len(updates))
+	for _, u := range updates {
+		subj := s.names.Facts(sender, s.keyer.Key(sender, u.Address))
+		i, ok := at[subj]
+		if !ok {
+			i = len(b.subjects)
+			at[subj] = i
+			b.subjects, b.updates = append(b.subjects, subj), append(b.updates, nil)
+		}
+		b.updates[i] = append(b.updates[i], u)
+	}
+	var err error
+	b.have, err = s.known(ctx, b.subjects)
+	return b, err
+}
+
+func (s *Store) known(ctx context.Context, subjects []string) (map[string]known, error) {
+	ms, err := stream.Newest(ctx, s.nc, s.names.FactsStream(), subjects)
+	if err != nil {
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	out := make(map[string]known, len(ms))
+	for subj, m := range ms {
+		k := known{seq: m.Seq}
+		if err := json.Unmarshal(m.Data, &k.record); err != nil {
+			return nil, fmt.Errorf("facts at %d: %w", m.Seq, err)
+		}
+		out[subj] = k
+	}
+	return out, nil
+}
+
+// write stores a batch at once. What it can't prove stored, a conflict or a
+// lost answer, is merged again contact by contact, which is harmless.
+func (s *Store) write(ctx context.Context, b *batch) (Merged, error) {
+	var out Merged
+	var ms []*nats.Msg
+	var changed []int
+	var made []contact.Record
+	for i, subj := range b.subjects {
+		r, m, err := merged(subj, b.have[subj], b.updates[i])
+		if err != nil {
+			return out, err
+		}
+		if m == nil {
+			out.add(Merged{Seq: b.have[subj].seq, Unchanged: 1})
+			continue
+		}
+		ms, changed, made = append(ms, m), append(changed, i), append(made, r)
+	}
+	if len(ms) == 0 {
+		return out, nil
+	}
+	if first, err := stream.Batch(ctx, s.nc, ms); err == nil {
+		for n, i := range changed {
+			b.have[b.subjects[i]] = known{made[n], first + uint64(n)}
+		}
+		out.add(Merged{Seq: first + uint64(len(ms)) - 1, Written: len(ms)})
+		return out, nil
+	}
+	for _, i := range changed {
+		k, wrote, err := s.writeOne(ctx, b.subjects[i], b.updates[i])
+		if err != nil {
+			return out, err
+		}
+		b.have[b.subjects[i]] = k
+		m := Merged{Seq: k.seq, Unchanged: 1}
+		if wrote {
+			m = Merged{Seq: k.seq, Written: 1}
+		}
+		out.add(m)
+	}
+	return out, nil
+}
+
+// merged returns what the updates make of a record, and the message that
+// stores it; no message when they change nothing.
+func merged(subj string, k known, updates []contact.Update) (contact.Record, *nats.Msg, error) {
+	r, changed := k.record, false
+	for _, u := range updates {
+		var c bool
+		r, c = contact.Merge(r, u)
+		changed = changed || c
+	}
+	if !changed {
+		return r, nil, nil
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return r, nil, fmt.Errorf("facts: %w", err)
+	}
+	if len(updates) > 1 && k.seq > 0 { // a later one may have changed back what an earlier did
+		if was, err := json.Marshal(k.record); err == nil && bytes.Equal(was, data) {
+			return r, nil, nil
+		}
+	}
+	return r, stream.Expect(subj, data, k.seq), nil
+}
+
+// tries is how often one contact's merge is begun again after a conflict or a
+// lost answer.
+const tries = 20
+
+func (s *Store) writeOne(ctx context.Context, subj string, updates []contact.Update) (k known, wrote bool, err error) {
+	var last error
+	for range tries {
+		have, err := s.known(ctx, []string{subj})
+		if err != nil {
+			return k, false, err
+		}
+		r, m, err := merged(subj, have[subj], updates)
+		if err != nil {
+			return k, false, err
+		}
+		if m == nil {
+			return have[subj], false, nil
+		}
+		seq, err := stream.Publish(ctx, s.nc, m)
+		if err == nil {
+			return known{r, seq}, true, nil
+		}
+		if last = err; ctx.Err() != nil {
+			break
+		}
+	}
+	return k, false, fmt.Errorf("facts: a contact could not be written: %w", last)
+}
+
+// Contact returns what is known of a contact, read from the stream. It
+// reports false for one that nothing is known of.
+func (s *Store) Contact(ctx context.Context, sender string, k job.Key) (contact.Record, bool, error) {
+	subj := s.names.Facts(sender, k)
+	have, err := s.known(ctx, []string{subj})
+	if err != nil {
+		return contact.Record{}, false, err
+	}
+	r, ok := have[subj]
+	return r.record, ok, nil
+}
+
+// Each calls fn with every contact of a sender. It returns the facts'
+// sequence that it read up to.
+func (s *Store) Each(ctx context.Context, sender string, fn func(job.Key, contact.Record) error) (uint64, error) {
+	head, err := stream.Head(ctx, s.js, s.names.FactsStream())
+	if err != nil {
+		return 0, err
+	}
+	q := stream.Query{Stream: s.names.FactsStream(), Subject: s.names.FactsOf(sender), Newest: true}
+	return head, stream.Each(ctx, s.js, q, func(m stream.Message) error {
+		_, _, key, ok := s.names.ParseFacts(m.Subject)
+		if !ok {
+			return nil
+		}
+		k, err := job.ParseKey(key)
+		if err != nil {
+			return fmt.Errorf("facts at %d: %w", m.Seq, err)
+		}
+		var r contact.Record
+		if err := json.Unmarshal(m.Data, &r); err != nil {
+			return fmt.Errorf("facts at %d: %w", m.Seq, err)
+		}
+		return fn(k, r)
+	})
+}
+
+// Control returns a control record and its sequence, 0 where there is none.
+func (s *Store) Control(ctx context.Context, kind, id string) (Control, uint64, error) {
+	subj := s.names.Control(kind, id)
+	ms, err := stream.Newest(ctx, s.nc, s.names.FactsStream(), []string{subj})
+	if err != nil {
+		return Control{}, 0, fmt.Errorf("facts: %w", err)
+	}
+	m, ok := ms[subj]
+	if !ok {
+		return Control{}, 0, nil
+	}
+	var c Control
+	if err := json.Unmarshal(m.Data, &c); err != nil {
+		return c, 0, fmt.Errorf("facts at %d: %w", m.Seq, err)
+	}
+	return c, m.Seq, nil
+}
+
+// SetControl writes a control record unless a newer one is there, and returns
+// the sequence from which on it is in force.
+func (s *Store) SetControl(ctx context.Context, kind, id string, c Control) (uint64, error) {
+	return s.EditControl(ctx, kind, id, func(old Control) (Control, bool) {
+		return c, old.Rev < c.Rev
+	})
+}
+
+// EditControl replaces a control record by what edit makes of it; edit says
+// false to leave it. It returns the sequence of the record that stands.
+func (s *Store) EditControl(ctx context.Context, kind, id string, edit func(Control) (Control, bool)) (uint64, error) {
+	var last error
+	for range tries {
+		old, seq, err := s.Control(ctx, kind, id)
+		if err != nil {
+			return 0, err
+		}
+		c, ok := edit(old)
+		if !ok {
+			return seq, nil
+		}
+		data, err := json.Marshal(c)
+		if err != nil {
+			return 0, fmt.Errorf("facts: %w", err)
+		}
+		seq, err = stream.Publish(ctx, s.nc, stream.Expect(s.names.Control(kind, id), data, seq))
+		if err == nil {
+			return seq, nil
+		}
+		if last = err; ctx.Err() != nil {
+			break
+		}
+	}
+	return 0, fmt.Errorf("facts: control of %s %s could not be written: %w", kind, id, last)
+}

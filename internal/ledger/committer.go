@@ -1,0 +1,338 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/carillon-dev/carillon/internal/stream"
+	"github.com/carillon-dev/carillon/internal/subject"
+)
+
+// retryPause is how long a record waits after its write could not be decided.
+const retryPause = 50 * time.Millisecond
+
+// ErrConflict says that the job is no longer where the entry expected it.
+// Somebody else moved it: it is not ours.
+var ErrConflict = errors.New("the job has moved on")
+
+// Conflict is an ErrConflict with what was found instead.
+type Conflict struct{ Last Entry }
+
+// Error names the job and where it is.
+func (c *Conflict) Error() string {
+	return fmt.Sprintf("%v: %s is %s at %d", ErrConflict, c.Last.ID, c.Last.Record.State, c.Last.Seq)
+}
+
+var errStopped = errors.New("ledger: the committer has stopped")
+
+// Unwrap returns ErrConflict.
+func (c *Conflict) Unwrap() error { return ErrConflict }
+
+// Priority says whose entries go first.
+type Priority uint8
+
+// Flows overtake broadcasts.
+const (
+	Bulk Priority = iota
+	Urgent
+)
+
+// Append is one record to write, at the sequence that it must follow.
+type Append struct {
+	Entry // Seq is ignored; Record.Prev is what the subject must hold last
+	// Result, set when Commit returns.
+	Written uint64 // the record's sequence
+	Err     error  // nil, ErrConflict, or "could not decide"
+}
+
+// Committer writes the records of all envelopes of a process as atomic
+// batches, one in flight, urgent ones first. A batch that conflicts falls
+// back to its groups, a group to its records. A group that can't be decided
+// steps out of the line and is tried on its own: others must not wait for it.
+type Committer struct {
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	names subject.Names
+
+	mu      sync.Mutex
+	waiting [2][]*group // by priority
+	passed  int         // batches in a row that took no bulk group although one waited
+	wake    chan struct{}
+	stopped chan struct{}
+	nonce   string
+	count   uint64
+
+	undecided sync.WaitGroup // groups out of the line
+}
+
+type group struct {
+	name    string
+	entries []*Append
+	ctx     context.Context
+	done    chan struct{}
+}
+
+// NewCommitter returns a committer that works until ctx ends.
+func NewCommitter(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, names subject.Names) *Committer {
+	c := &Committer{
+		nc: nc, js: js, names: names,
+		wake: make(chan struct{}, 1), stopped: make(chan struct{}), nonce: nuid.Next(),
+	}
+	go c.run(ctx)
+	return c
+}
+
+// Wait blocks until the committer has stopped.
+func (c *Committer) Wait() { <-c.stopped }
+
+// Commit writes entries of one ledger stream and returns when each has its
+// result. More than stream.MaxBatch are written one by one; none of their
+// jobs may stand twice. What ctx ends before it is tried is not written; what
+// it ends before it is decided may have been.
+func (c *Committer) Commit(ctx context.Context, p Priority, entries []*Append) {
+	if len(entries) == 0 {
+		return
+	}
+	id := entries[0].ID
+	g := &group{name: c.names.Ledger(id.Month, id.Part), entries: entries, ctx: ctx, done: make(chan struct{})}
+	c.mu.Lock()
+	for _, e := range entries {
+		c.count++
+		e.Record.Nonce = c.nonce + "." + strconv.FormatUint(c.count, 36)
+		e.Written, e.Err = 0, nil
+	}
+	c.waiting[p] = append(c.waiting[p], g)
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	select {
+	case <-g.done:
+	case <-c.stopped:
+		select {
+		case <-g.done:
+		default:
+			fail(entries, errStopped)
+		}
+	}
+}
+
+func fail(entries []*Append, err error) {
+	for _, e := range entries {
+		if e.Written == 0 && e.Err == nil {
+			e.Err = err
+		}
+	}
+}
+
+func (c *Committer) run(ctx context.Context) {
+	defer close(c.stopped)
+	defer c.undecided.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake:
+		}
+		for groups := c.take(); len(groups) > 0; groups = c.take() {
+			c.write(ctx, groups)
+		}
+	}
+}
+
+// patience is how many batches of urgent groups may pass while a bulk group
+// waits that does not fit beside them, as those of another month don't.
+const patience = 8
+
+// take returns the groups of the next batch: urgent ones first, all of one
+// stream, no job twice, at most stream.MaxBatch records.
+func (c *Committer) take() []*group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var picked []*group
+	seen := make(map[string]bool)
+	n, name := 0, ""
+	first, second := Urgent, Bulk
+	if c.passed >= patience {
+		first, second = Bulk, Urgent
+	}
+	bulk := len(c.waiting[Bulk])
+	for _, p := range []Priority{first, second} {
+		rest := c.waiting[p][:0]
+		for _, g := range c.waiting[p] {
+			fits := (name == "" || g.name == name) && (n == 0 || n+len(g.entries) <= stream.MaxBatch) && !anySeen(seen, g)
+			if !fits {
+				rest = append(rest, g)
+				continue
+			}
+			picked, n, name = append(picked, g), n+len(g.entries), g.name
+			for _, e := range g.entries {
+				seen[e.ID.String()] = true
+			}
+		}
+		clear(c.waiting[p][len(rest):])
+		c.waiting[p] = rest
+	}
+	if c.passed++; bulk == 0 || len(c.waiting[Bulk]) < bulk {
+		c.passed = 0
+	}
+	return picked
+}
+
+func anySeen(seen map[string]bool, g *group) bool {
+	if len(seen) == 0 {
+		return false
+	}
+	for _, e := range g.entries {
+		if seen[e.ID.String()] {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Committer) write(ctx context.Context, groups []*group) {
+	groups = slices.DeleteFunc(groups, abandoned)
+	var all []*Append
+	for _, g := range groups {
+		all = append(all, g.entries...)
+	}
+	err := errRefused // of one record there is no batch
+	if len(all) > 1 {
+		err = c.batch(all)
+	}
+	for _, g := range groups {
+		switch {
+		case err == nil, errors.Is(err, errRefused) && c.group(g, len(groups) > 1):
+			close(g.done)
+		default:
+			c.undecided.Go(func() { c.persist(ctx, g) })
+		}
+	}
+}
+
+// abandoned ends a group whose caller has given up.
+func abandoned(g *group) bool {
+	err := g.ctx.Err()
+	if err != nil {
+		fail(g.entries, fmt.Errorf("ledger: not written: %w", err))
+		close(g.done)
+	}
+	return err != nil
+}
+
+// errRefused says that the stream answered, and wrote nothing.
+var errRefused = errors.New("refused")
+
+// group writes one group, as a batch first where that may help, and reports
+// whether every entry has its result.
+func (c *Committer) group(g *group, batch bool) bool {
+	if batch && len(g.entries) > 1 && c.batch(g.entries) == nil {
+		return true
+	}
+	decided := true
+	for _, e := range g.entries {
+		if e.Written == 0 && e.Err == nil && !c.single(g.ctx, e) {
+			decided = false
+		}
+	}
+	return decided
+}
+
+// persist tries a group's records one by one until all are decided, its
+// caller gives up or the committer stops. It makes no batches: the server
+// keeps what it got of a broken one for seconds, and keeps few.
+func (c *Committer) persist(ctx context.Context, g *group) {
+	defer close(g.done)
+	for {
+		select { // not at once: a server that refuses at once would be asked in a busy loop
+		case <-ctx.Done():
+			fail(g.entries, errStopped)
+			return
+		case <-time.After(retryPause):
+		}
+		if c.group(g, false) {
+			return
+		}
+	}
+}
+
+// batch writes all entries or none. Its error says only that the batch was
+// not acknowledged, not that nothing was written.
+func (c *Committer) batch(entries []*Append) error {
+	ms := make([]*nats.Msg, len(entries))
+	for i, e := range entries {
+		m, err := c.message(e)
+		if err != nil {
+			return err
+		}
+		ms[i] = m
+	}
+	first, err := stream.Batch(context.Background(), c.nc, ms)
+	if _, answered := errors.AsType[*jetstream.APIError](err); answered {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	if err != nil {
+		return err
+	}
+	for i, e := range entries {
+		e.Written = first + uint64(i)
+	}
+	return nil
+}
+
+func (c *Committer) message(e *Append) (*nats.Msg, error) {
+	data, err := json.Marshal(e.Record)
+	if err != nil {
+		return nil, fmt.Errorf("ledger record of %s: %w", e.ID, err)
+	}
+	return stream.Expect(c.names.Job(e.ID), data, e.Record.Prev), nil
+}
+
+// single tries once to write a record and reports whether it has its result.
+// Whatever the answer says, only a leader read of the nonce decides whose the
+// last record is: a timeout may hide a success, and a refusal may answer our
+// own write sent twice.
+func (c *Committer) single(ctx context.Context, e *Append) (decided bool) {
+	if err := ctx.Err(); err != nil {
+		e.Err = fmt.Errorf("write %s: %w", e.ID, err)
+		return true
+	}
+	m, err := c.message(e)
+	if err != nil {
+		e.Err = err
+		return true
+	}
+	seq, err := stream.Publish(context.Background(), c.nc, m)
+	if err == nil {
+		e.Written = seq
+		return true
+	}
+	now, found, rerr := last(context.Background(), c.js, c.names, e.ID)
+	switch {
+	case rerr != nil:
+		err = errors.Join(err, rerr)
+	case found && now.Record.Nonce == e.Record.Nonce:
+		e.Written = now.Seq
+		return true
+	case now.Seq != e.Record.Prev:
+		now.ID = e.ID
+		e.Err = &Conflict{now}
+		return true
+	}
+	if ctx.Err() != nil {
+		e.Err = fmt.Errorf("write %s: %w", e.ID, err)
+	}
+	return e.Err != nil
+}

@@ -1,0 +1,227 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/stream"
+	"github.com/carillon-dev/carillon/internal/subject"
+)
+
+// maxSubjects is how many jobs one ledger stream takes before the next part
+// begins: a million subjects cost the server about a quarter of a gigabyte.
+const maxSubjects = 4_000_000
+
+// Ledger reads the ledger's streams and creates them.
+type Ledger struct {
+	js    jetstream.JetStream
+	names subject.Names
+}
+
+// New returns a ledger over the given names.
+func New(js jetstream.JetStream, names subject.Names) *Ledger { return &Ledger{js: js, names: names} }
+
+// Config returns the settings of a ledger stream. Nothing in it may ever
+// remove a record, since a record that is gone opens its claim again.
+func Config(names subject.Names, month string, part, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               names.Ledger(month, part),
+		Description:        "what became of every job; never deleted from",
+		Subjects:           []string{names.LedgerSubjects(month, part)},
+		Storage:            jetstream.FileStorage,
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardNew,
+		MaxMsgs:            -1,
+		MaxBytes:           -1,
+		MaxMsgsPerSubject:  -1,
+		DenyDelete:         true,
+		DenyPurge:          true,
+		AllowAtomicPublish: true,
+		AllowDirect:        false, // any replica may answer a direct read; a claim needs the leader
+		Duplicates:         0,
+		Replicas:           replicas,
+	}
+}
+
+// Ensure creates the stream of a month and part where it does not exist.
+func (l *Ledger) Ensure(ctx context.Context, month string, part int) error {
+	name := l.names.Ledger(month, part)
+	s, err := l.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = l.js.CreateStream(ctx, Config(l.names, month, part, 1))
+	}
+	if err != nil {
+		return fmt.Errorf("ledger stream %s: %w", name, err)
+	}
+	if !keeps(s.CachedInfo().Config) {
+		return fmt.Errorf("ledger stream %s: its settings would let a claim be lost; restore file storage, limits retention, deny_delete, deny_purge, discard new, atomic publish, no direct reads, no limit to age or to messages of a subject", name)
+	}
+	return nil
+}
+
+// keeps tells whether a stream keeps every record and answers from its leader
+// alone.
+func keeps(c jetstream.StreamConfig) bool {
+	return c.Storage == jetstream.FileStorage && c.Retention == jetstream.LimitsPolicy && c.PersistMode == jetstream.DefaultPersistMode &&
+		c.DenyDelete && c.DenyPurge && c.Discard == jetstream.DiscardNew && c.MaxMsgsPerSubject <= 0 && c.MaxAge == 0 && !c.AllowMsgTTL &&
+		c.AllowAtomicPublish && !c.AllowDirect
+}
+
+// Place returns the part of a month's ledger that has room for n more jobs,
+// and makes sure that it exists.
+func (l *Ledger) Place(ctx context.Context, month string, n int) (int, error) {
+	for part := 0; part < 1000; part++ {
+		if err := l.Ensure(ctx, month, part); err != nil {
+			return 0, err
+		}
+		s, err := l.js.Stream(ctx, l.names.Ledger(month, part))
+		if err != nil {
+			return 0, fmt.Errorf("ledger %s part %d: %w", month, part, err)
+		}
+		have := s.CachedInfo().State.NumSubjects
+		if have == 0 || have+uint64(n) <= maxSubjects {
+			return part, nil
+		}
+	}
+	return 0, fmt.Errorf("ledger of %s: all 1000 parts are full", month)
+}
+
+// Streams returns the names of all ledger streams, oldest first.
+func (l *Ledger) Streams(ctx context.Context) ([]string, error) {
+	var out []string
+	lister := l.js.StreamNames(ctx)
+	for name := range lister.Name() {
+		if _, _, ok := l.split(name); ok {
+			out = append(out, name)
+		}
+	}
+	if err := lister.Err(); err != nil {
+		return nil, fmt.Errorf("list ledger streams: %w", err)
+	}
+	slices.SortFunc(out, func(a, b string) int {
+		am, ap, _ := l.split(a)
+		bm, bp, _ := l.split(b)
+		return cmp.Or(cmp.Compare(am, bm), cmp.Compare(ap, bp))
+	})
+	return out, nil
+}
+
+// Last reads a job's newest record from its stream's leader. It reports false
+// for a job that has none.
+func (l *Ledger) Last(ctx context.Context, id job.ID) (Entry, bool, error) {
+	return last(ctx, l.js, l.names, id)
+}
+
+func last(ctx context.Context, js jetstream.JetStream, names subject.Names, id job.ID) (Entry, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, stream.AckWait)
+	defer cancel()
+	s, err := js.Stream(ctx, names.Ledger(id.Month, id.Part))
+	if err != nil {
+		return Entry{}, false, fmt.Errorf("read %s: %w", id, err)
+	}
+	m, err := s.GetLastMsgForSubject(ctx, names.Job(id))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Entry{}, false, nil
+	}
+	if err != nil {
+		return Entry{}, false, fmt.Errorf("read %s: %w", id, err)
+	}
+	r, err := decode(m.Data)
+	return Entry{ID: id, Seq: m.Sequence, Record: r}, err == nil, err
+}
+
+// History calls fn with every record of a job, oldest first.
+func (l *Ledger) History(ctx context.Context, id job.ID, fn func(Entry) error) error {
+	return l.each(ctx, stream.Query{Stream: l.names.Ledger(id.Month, id.Part), Subject: l.names.Job(id)}, fn)
+}
+
+// OfSource calls fn with every record of a source's jobs, oldest first, up to
+// a sequence (0: as far as the ledger goes now).
+func (l *Ledger) OfSource(ctx context.Context, s job.Source, upTo uint64, fn func(Entry) error) error {
+	return l.each(ctx, stream.Query{Stream: l.names.Ledger(s.Month, s.Part), Subject: l.names.JobsOfSource(s), UpTo: upTo}, fn)
+}
+
+func (l *Ledger) each(ctx context.Context, q stream.Query, fn func(Entry) error) error {
+	return stream.Each(ctx, l.js, q, func(m stream.Message) error {
+		e, err := l.Entry(m)
+		if err != nil {
+			return err
+		}
+		return fn(e)
+	})
+}
+
+// Entry reads a message of a ledger stream.
+func (l *Ledger) Entry(m stream.Message) (Entry, error) {
+	id, err := l.names.ParseJob(m.Subject)
+	if err != nil {
+		return Entry{}, fmt.Errorf("ledger at %d: %w", m.Seq, err)
+	}
+	r, err := decode(m.Data)
+	if err != nil {
+		return Entry{}, fmt.Errorf("ledger at %d: %w", m.Seq, err)
+	}
+	return Entry{ID: id, Seq: m.Seq, Record: r}, nil
+}
+
+// JobsOf returns the newest record of every job of one contact, in every
+// month and part, read from the leaders.
+func (l *Ledger) JobsOf(ctx context.Context, sender string, k job.Key) ([]Entry, error) {
+	streams, err := l.Streams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Entry
+	for _, name := range streams {
+		month, part, _ := l.split(name)
+		subjects, err := l.subjects(ctx, name, l.names.JobsOfContact(month, part, sender, k))
+		if err != nil {
+			return nil, fmt.Errorf("jobs of a contact in %s: %w", name, err)
+		}
+		for subj := range subjects {
+			id, err := l.names.ParseJob(subj)
+			if err != nil {
+				return nil, err
+			}
+			e, found, err := l.Last(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			if found {
+				out = append(out, e)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Entry) int { return a.Record.At.Compare(b.Record.At) })
+	return out, nil
+}
+
+func (l *Ledger) subjects(ctx context.Context, name, filter string) (map[string]uint64, error) {
+	s, err := l.js.Stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, err
+	}
+	return info.State.Subjects, nil
+}
+
+func (l *Ledger) split(name string) (month string, part int, ok bool) {
+	own, ok := strings.CutPrefix(name, l.names.LedgerPrefix())
+	month, rest, cut := strings.Cut(own, "_")
+	if !ok || !cut {
+		return "", 0, false
+	}
+	part, err := strconv.Atoi(rest)
+	return month, part, err == nil
+}

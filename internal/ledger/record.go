@@ -1,0 +1,72 @@
+// Package ledger is the durable record of every job: one subject for each,
+// and on it every move that the job made. It decides who may send (the claim)
+// and remembers what became of it (the outcome). It never deletes, and it
+// never trusts an acknowledgement that it can't prove by reading back.
+package ledger
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+// Record is one move of a job.
+type Record struct {
+	State   job.State `json:"state"`
+	From    job.State `json:"from"`           // the state it left; tallies need no memory of jobs thanks to it
+	Prev    uint64    `json:"prev,omitempty"` // ledger sequence of the record it follows; 0: the first
+	Nonce   string    `json:"nonce"`          // unique for each record: tells who wrote it when an answer was lost
+	Attempt int       `json:"attempt,omitempty"`
+	At      time.Time `json:"at"`
+
+	Reason     reason.Code   `json:"reason,omitempty"`
+	FromReason reason.Code   `json:"from_reason,omitempty"` // the reason of the record it follows, for the same cause
+	Rule       string        `json:"rule,omitempty"`
+	Evidence   string        `json:"evidence,omitempty"` // what the verdict was decided on, in words
+	Facts      uint64        `json:"facts,omitempty"`    // the facts' watermark that the verdict saw
+	Until      time.Time     `json:"until,omitzero"`     // held, or pending again: not before
+	Deadline   time.Duration `json:"deadline,omitempty"` // claimed: how long the claim stands, ns
+
+	MessageID string `json:"message_id,omitempty"` // the platform's id
+	Code      int    `json:"code,omitempty"`       // the platform's error
+	Subcode   int    `json:"subcode,omitempty"`
+	Status    int    `json:"status,omitempty"` // HTTP status of the answer
+	Detail    string `json:"detail,omitempty"` // the platform's words, scrubbed
+	Trace     string `json:"trace,omitempty"`  // trace id, 32 hex digits
+	By        string `json:"by,omitempty"`     // worker, repair, or who asked for a redrive or discard
+	Discarded bool   `json:"discarded,omitempty"`
+}
+
+// Entry is a record with its place.
+type Entry struct {
+	ID     job.ID
+	Seq    uint64 // ledger sequence, unique in its stream, ascending
+	Record Record
+}
+
+func decode(data []byte) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("ledger record: %w", err)
+	}
+	return r, nil
+}
+
+// CheckNext tells whether next may follow prev; prev is the zero Entry for
+// the first record of a job. A discard repeats the state of a dead letter.
+func CheckNext(prev Entry, next Record) error {
+	from := prev.Record.State
+	if prev.Seq == 0 {
+		from = job.Pending
+	}
+	if next.From != from || next.Prev != prev.Seq {
+		return fmt.Errorf("record says that it follows %s at %d, but %s at %d came before it", next.From, next.Prev, from, prev.Seq)
+	}
+	if next.Discarded && next.State == from && from.Dead() {
+		return nil
+	}
+	return job.CheckMove(from, next.State)
+}

@@ -1,0 +1,368 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+// listener keeps what a tally told it, and refuses a record when asked to.
+type listener struct {
+	mu     sync.Mutex
+	heard  []Entry
+	refuse func(Entry) error
+}
+
+func (l *listener) Recorded(_ context.Context, e Entry) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refuse != nil {
+		if err := l.refuse(e); err != nil {
+			return err
+		}
+	}
+	l.heard = append(l.heard, e)
+	return nil
+}
+
+func (l *listener) seqs(stream string, h house) []uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []uint64
+	for _, e := range l.heard {
+		if h.names.Ledger(e.ID.Month, e.ID.Part) == stream {
+			out = append(out, e.Seq)
+		}
+	}
+	return out
+}
+
+// running is a tally at work, until stop or the end of the test.
+type running struct {
+	*Tally
+	stop func() error
+}
+
+func (h house) tally(t *testing.T, l *listener, flush func(context.Context) error) running {
+	t.Helper()
+	tally, err := OpenTally(t.Context(), h.ledger, h.names, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tally.Watch(l, flush)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- tally.Run(ctx) }()
+	stop := sync.OnceValue(func() error { cancel(); return <-ended })
+	t.Cleanup(func() { _ = stop() })
+	return running{tally, stop}
+}
+
+func (r running) caughtUp(t *testing.T) {
+	t.Helper()
+	if err := r.CatchUpAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recount counts a source from the ledger, by what each job is at last.
+func (h house) recount(t *testing.T, s job.Source) Counts {
+	t.Helper()
+	lasts, all := map[job.Key]Record{}, NewCounts()
+	for _, e := range h.records(t, s) {
+		lasts[e.ID.Contact] = e.Record
+		all.Seq, all.LastAt = e.Seq, e.Record.At
+	}
+	for _, r := range lasts {
+		all.States[r.State]++
+		if r.Reason != "" && r.State != job.Pending && r.State != job.Claimed {
+			if all.Reasons[string(r.State)] == nil {
+				all.Reasons[string(r.State)] = map[reason.Code]int{}
+			}
+			all.Reasons[string(r.State)][r.Reason]++
+		}
+	}
+	return all
+}
+
+// live draws legal moves of a few jobs and writes them.
+func live(t *testing.T, rt *rapid.T, c *Committer, s job.Source, at []Entry) {
+	for range rapid.IntRange(1, 25).Draw(rt, "moves") {
+		i := rapid.IntRange(0, len(at)-1).Draw(rt, "job")
+		from := at[i].Record.State
+		if from == "" {
+			from = job.Pending
+		}
+		next := job.Moves(from)
+		discard := from.Dead() && rapid.Bool().Draw(rt, "discard")
+		if len(next) == 0 {
+			continue
+		}
+		to := rapid.SampledFrom(next).Draw(rt, "to")
+		if discard {
+			to = from
+		}
+		a := move(s, i, at[i], to)
+		a.Record.Discarded = discard
+		a.Record.Reason = rapid.SampledFrom([]reason.Code{"", reason.OptedOut, reason.RateCapped}).Draw(rt, "reason")
+		if discard {
+			a.Record.Reason = at[i].Record.Reason
+		}
+		if err := CheckNext(at[i], a.Record); err != nil {
+			rt.Fatal(err)
+		}
+		commit(t, c, a)
+		at[i] = Entry{ID: a.ID, Seq: a.Written, Record: a.Record}
+	}
+}
+
+// Whatever happens to the jobs of a source, the running counts are those of a
+// full count: P1 in small.
+func TestTallyEqualsARecount(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c := h.committer(t)
+	tally := h.tally(t, &listener{}, nil)
+	rapid.Check(t, func(rt *rapid.T) {
+		s := source()
+		at := make([]Entry, 5)
+		for range 2 {
+			live(t, rt, c, s, at)
+			if err := tally.CatchUp(t.Context(), s); err != nil {
+				rt.Fatal(err)
+			}
+			got, pos := tally.At(s)
+			if diff := cmp.Diff(h.recount(t, s), got); diff != "" {
+				rt.Fatalf("recounted (-) and counted (+):\n%s", diff)
+			}
+			if pos < got.Seq || got.Total() != distinct(at) || !cmp.Equal(got, tally.Of(s)) {
+				rt.Fatalf("%+v at %d, total %d", got, pos, got.Total())
+			}
+		}
+	})
+}
+
+func distinct(at []Entry) int {
+	n := 0
+	for _, e := range at {
+		if e.Seq > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func TestTallyGoesOnFromItsCheckpoint(t *testing.T) {
+	h := open(t)
+	c, a, b := h.committer(t), source(), source()
+	first := &listener{}
+	tally := h.tally(t, first, nil)
+	lifeOf(t, c, a, 0, job.Claimed, job.Sent)
+	lifeOf(t, c, b, 0, job.Blocked)
+	tally.caughtUp(t)
+	if err := tally.stop(); err != nil {
+		t.Fatal(err)
+	}
+	lifeOf(t, c, a, 1, job.Claimed, job.Failed)
+
+	second := &listener{}
+	tally = h.tally(t, second, nil)
+	tally.caughtUp(t)
+	for _, s := range []job.Source{a, b} {
+		if diff := cmp.Diff(h.recount(t, s), tally.Of(s)); diff != "" {
+			t.Errorf("recounted (-) and counted (+):\n%s", diff)
+		}
+	}
+	if got := second.seqs(h.names.Ledger(month, 0), h); !slices.Equal(got, []uint64{4, 5}) {
+		t.Errorf("the second run was told of %v, want 4 and 5 only", got)
+	}
+}
+
+// A crash between the counts and the checkpoint leaves counts that are ahead:
+// nothing is counted twice, and the watchers are told again.
+func TestTallyCountsThatAreAhead(t *testing.T) {
+	h := open(t)
+	c, s := h.committer(t), source()
+	tally := h.tally(t, &listener{}, nil)
+	lifeOf(t, c, s, 0, job.Claimed, job.Sent, job.Delivered)
+	lifeOf(t, c, s, 1, job.Held)
+	tally.caughtUp(t)
+	if err := tally.stop(); err != nil {
+		t.Fatal(err)
+	}
+	name := h.names.Ledger(month, 0)
+	data, err := json.Marshal(map[string]uint64{name: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tally.kv.Put(t.Context(), checkpointKey, data); err != nil {
+		t.Fatal(err)
+	}
+	again := &listener{}
+	tally = h.tally(t, again, nil)
+	tally.caughtUp(t)
+	if diff := cmp.Diff(h.recount(t, s), tally.Of(s)); diff != "" {
+		t.Errorf("recounted (-) and counted (+):\n%s", diff)
+	}
+	if got := again.seqs(name, h); !slices.Equal(got, []uint64{3, 4}) {
+		t.Errorf("told of %v, want 3 and 4", got)
+	}
+}
+
+// Watchers hear of every record of a stream in its order, of streams that
+// appear later too.
+func TestTallyTellsInOrder(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c, l := h.committer(t), &listener{}
+	tally := h.tally(t, l, nil)
+	commit(t, c, claims(source(), 0, 300)...)
+	tally.caughtUp(t)
+	later := source()
+	later.Part = 1
+	if err := h.ledger.Ensure(t.Context(), month, 1); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, c, claims(later, 0, 20)...)
+	commit(t, c, claims(source(), 0, 20)...)
+	if err := tally.CatchUp(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	tally.caughtUp(t)
+	for part, n := range []uint64{320, 20} {
+		var want []uint64
+		for i := range n {
+			want = append(want, i+1)
+		}
+		if got := l.seqs(h.names.Ledger(month, part), h); !slices.Equal(got, want) {
+			t.Errorf("part %d: told of %v, want 1 to %d", part, got, n)
+		}
+	}
+	if got := tally.Of(later).States[job.Claimed]; got != 20 {
+		t.Errorf("%d claimed in the later stream, want 20", got)
+	}
+}
+
+// What a watcher could not keep is told again by the next run: the checkpoint
+// stops before it, whatever came behind it.
+func TestTallyStopsAtARefusedRecord(t *testing.T) {
+	h := open(t)
+	c, s := h.committer(t), source()
+	no := errors.New("no")
+	l := &listener{refuse: func(e Entry) error {
+		if e.Seq == 150 {
+			return no
+		}
+		return nil
+	}}
+	commit(t, c, claims(s, 0, 300)...)
+	tally, err := OpenTally(t.Context(), h.ledger, h.names, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tally.Watch(l, nil)
+	if err := tally.Run(t.Context()); !errors.Is(err, no) {
+		t.Fatalf("Run: %v, want the watcher's error", err)
+	}
+	name := h.names.Ledger(month, 0)
+	if got := l.seqs(name, h); got[len(got)-1] != 149 {
+		t.Errorf("told of %d behind the refused one", got[len(got)-1])
+	}
+	again := &listener{}
+	next := h.tally(t, again, nil)
+	next.caughtUp(t)
+	if got := again.seqs(name, h); got[0] != 150 || len(got) != 151 {
+		t.Errorf("told of %d records from %d on, want 151 from 150 on", len(got), got[0])
+	}
+	if diff := cmp.Diff(h.recount(t, s), next.Of(s)); diff != "" {
+		t.Errorf("recounted (-) and counted (+):\n%s", diff)
+	}
+}
+
+// The checkpoint never moves past what a watcher has not made durable.
+func TestTallyFlushesBeforeItsCheckpoint(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c, l := h.committer(t), &listener{}
+	commit(t, c, claims(source(), 0, 5)...)
+	tally := h.tally(t, l, func(context.Context) error { return errors.New("disk full") })
+	tally.caughtUp(t)
+	if err := tally.stop(); err != nil {
+		t.Fatal(err)
+	}
+	again, flushed := &listener{}, make(chan int, 10)
+	tally = h.tally(t, again, func(context.Context) error { flushed <- len(again.heard); return nil })
+	tally.caughtUp(t)
+	if got := again.seqs(h.names.Ledger(month, 0), h); len(got) != 5 {
+		t.Errorf("told of %v, want all 5 again", got)
+	}
+	if n := received(t, "a flush", flushed); n != 5 {
+		t.Errorf("flushed with %d of 5", n)
+	}
+}
+
+func TestWaitIdle(t *testing.T) {
+	h := open(t)
+	c, s := h.committer(t), source()
+	tally := h.tally(t, &listener{}, nil)
+	if err := tally.WaitIdle(t.Context(), s); err != nil {
+		t.Errorf("of a source without records: %v", err)
+	}
+	at := lifeOf(t, c, s, 0, job.Claimed)
+	lifeOf(t, c, s, 1, job.Claimed, job.Sent)
+	tally.caughtUp(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := tally.WaitIdle(ctx, s); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a claim open: %v", err)
+	}
+	idle := make(chan error, 1)
+	go func() { idle <- tally.WaitIdle(t.Context(), s) }()
+	commit(t, c, move(s, 0, at[0], job.Unknown))
+	if err := received(t, "the source is idle", idle); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCatchUpOfNoLedger(t *testing.T) {
+	h := open(t)
+	tally := h.tally(t, &listener{}, nil)
+	if err := tally.CatchUp(t.Context(), job.Source{Month: "202701", Sender: "bakery", Name: "x"}); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestCloneSharesNothing(t *testing.T) {
+	c := NewCounts()
+	c.Add(Entry{Seq: 1, Record: Record{State: job.Blocked, Reason: reason.OptedOut}})
+	d := c.Clone()
+	d.Add(Entry{Seq: 2, Record: Record{State: job.Blocked, Reason: reason.OptedOut}})
+	if c.States[job.Blocked] != 1 || c.Reasons["blocked"][reason.OptedOut] != 1 || c.Seq != 1 || c.Total() != 1 {
+		t.Errorf("the original changed: %+v", c)
+	}
+	if !maps.Equal(d.States, map[job.State]int{job.Blocked: 2}) {
+		t.Errorf("the copy: %+v", d)
+	}
+}
+
+// Names of sources may hold what a bucket's keys may not.
+func TestSourceKeysDiffer(t *testing.T) {
+	seen := map[string]string{}
+	for _, name := range []string{"a-1", "a~1", "a~~1", "a~-1"} {
+		k := sourceKey(job.Source{Month: month, Sender: "bakery", Name: name})
+		if other, twice := seen[k]; twice {
+			t.Errorf("%s and %s share the key %s", name, other, k)
+		}
+		seen[k] = name
+	}
+}

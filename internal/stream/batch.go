@@ -1,0 +1,152 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// MaxBatch is how many messages one atomic batch carries at the most. Half of
+// the server's limit: larger ones gain nothing and make others wait longer.
+const MaxBatch = 500
+
+// AckWait bounds one round trip to a stream's leader.
+const AckWait = 3 * time.Second
+
+// Expect returns a message that is stored only if its subject's newest
+// message has the given sequence; 0: if it has none.
+func Expect(subject string, data []byte, last uint64) *nats.Msg {
+	return &nats.Msg{
+		Subject: subject,
+		Data:    data,
+		Header:  nats.Header{"Nats-Expected-Last-Subject-Sequence": []string{strconv.FormatUint(last, 10)}},
+	}
+}
+
+// Batch stores all messages or none, with one sync, and returns the sequence
+// of the first; the others follow it without a gap. They belong to one stream
+// and no subject stands twice. An error does not say that nothing was stored:
+// the acknowledgement may have been lost.
+func Batch(ctx context.Context, nc *nats.Conn, ms []*nats.Msg) (first uint64, err error) {
+	if len(ms) == 0 || len(ms) > MaxBatch {
+		return 0, fmt.Errorf("batch of %d messages, want 1 to %d", len(ms), MaxBatch)
+	}
+	if len(ms) == 1 {
+		return Publish(ctx, nc, ms[0])
+	}
+	id := nuid.Next()
+	last := len(ms) - 1
+	for i, m := range ms {
+		m.Header["Nats-Batch-Id"] = []string{id}
+		m.Header["Nats-Batch-Sequence"] = []string{strconv.Itoa(i + 1)}
+		if i < last {
+			if err := nc.PublishMsg(m); err != nil {
+				return 0, fmt.Errorf("publish: %w", err)
+			}
+		}
+	}
+	ms[last].Header["Nats-Batch-Commit"] = []string{"1"}
+	ack, err := request(ctx, nc, ms[last])
+	if err != nil {
+		return 0, err
+	}
+	if ack.Count != len(ms) {
+		return 0, fmt.Errorf("publish: batch of %d acknowledged as %d", len(ms), ack.Count)
+	}
+	return ack.Seq - uint64(last), nil
+}
+
+// Publish stores one message and returns its sequence. As with Batch, an
+// error does not say that it was not stored.
+func Publish(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64, error) {
+	for _, h := range []string{"Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"} {
+		delete(m.Header, h)
+	}
+	ack, err := request(ctx, nc, m)
+	return ack.Seq, err
+}
+
+type pubAck struct {
+	Error *jetstream.APIError `json:"error"`
+	Seq   uint64              `json:"seq"`
+	Count int                 `json:"count"`
+}
+
+func request(ctx context.Context, nc *nats.Conn, m *nats.Msg) (pubAck, error) {
+	ctx, cancel := context.WithTimeout(ctx, AckWait)
+	defer cancel()
+	r, err := nc.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return pubAck{}, fmt.Errorf("publish: %w", err)
+	}
+	var ack pubAck
+	if err := json.Unmarshal(r.Data, &ack); err != nil {
+		return pubAck{}, fmt.Errorf("publish: acknowledgement: %w", err)
+	}
+	if ack.Error != nil {
+		return pubAck{}, fmt.Errorf("publish: %w", ack.Error)
+	}
+	return ack, nil
+}
+
+// maxNewest is how many subjects one request for newest messages may name;
+// the server's limit is 1,024.
+const maxNewest = 1000
+
+// Newest returns the newest message of each subject that has one, in no
+// order. The stream must allow direct reads, which any replica may answer: a
+// writer that relies on the answer must name the sequence it saw.
+func Newest(ctx context.Context, nc *nats.Conn, name string, subjects []string) (map[string]Message, error) {
+	out := make(map[string]Message, len(subjects))
+	for len(subjects) > 0 {
+		n := min(len(subjects), maxNewest)
+		if err := newest(ctx, nc, name, subjects[:n], out); err != nil {
+			return nil, fmt.Errorf("read stream %s: %w", name, err)
+		}
+		subjects = subjects[n:]
+	}
+	return out, nil
+}
+
+func newest(ctx context.Context, nc *nats.Conn, name string, subjects []string, out map[string]Message) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*AckWait)
+	defer cancel()
+	req, err := json.Marshal(map[string]any{"multi_last": subjects})
+	if err != nil {
+		return err
+	}
+	inbox := nc.NewRespInbox()
+	sub, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := nc.PublishRequest("$JS.API.DIRECT.GET."+name, inbox, req); err != nil {
+		return err
+	}
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return err
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "":
+			seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+			if err != nil {
+				return fmt.Errorf("answer without a sequence: %w", err)
+			}
+			out[m.Header.Get("Nats-Subject")] = Message{Subject: m.Header.Get("Nats-Subject"), Data: m.Data, Seq: seq}
+		case "204", "404": // the end, or nothing at all
+			return nil
+		default:
+			return errors.New("direct read: " + status + " " + m.Header.Get("Description"))
+		}
+	}
+}
