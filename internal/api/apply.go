@@ -1,0 +1,92 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/pkg/client"
+)
+
+// maxFileName bounds the name of a file that stands in what is said of it.
+const maxFileName = 255
+
+func (s *Server) apply(a *answer, r *http.Request) error {
+	file := r.URL.Query().Get("file")
+	if file == "" {
+		file = "body"
+	}
+	if len(file) > maxFileName || strings.ContainsFunc(file, isControl) {
+		return badRequest(fmt.Sprintf("file: want a name of at most %d bytes in one line", maxFileName))
+	}
+	body, err := readBody(a, r)
+	if err != nil {
+		return err
+	}
+	docs, err := definition.Decode(file, body)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := detached(r)
+	defer cancel()
+	done, err := s.Defs.Apply(ctx, file, docs, func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
+		return s.Gate.Author(b, from, time.Now())
+	})
+	if cerr := s.configured(ctx, done); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return afterSome(err, len(done))
+	}
+	out := client.ApplyResult{Applied: make([]client.Applied, len(done))}
+	for i, d := range done {
+		out.Applied[i] = client.Applied{Kind: d.Kind, ID: d.ID, Action: d.Action, Warnings: d.Warnings}
+		if docs[i].Sender != nil {
+			out.Applied[i].Warnings = append(out.Applied[i].Warnings, s.credentials(docs[i].Sender)...)
+		}
+	}
+	return writeJSON(a, http.StatusOK, out)
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// configured tells the lanes of the senders that were stored, those before a
+// document that failed too.
+func (s *Server) configured(ctx context.Context, done []definition.Applied) error {
+	for _, d := range done {
+		if d.Kind != "Sender" {
+			continue
+		}
+		if err := s.Scheduler.Configured(ctx, d.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func afterSome(err error, n int) error {
+	if n == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; what stands before it was applied (%d)", err, n)
+}
+
+// credentials warns of secrets that this process can't resolve: it may be the
+// workers alone that hold them.
+func (s *Server) credentials(n *sender.Spec) []string {
+	var out []string
+	for _, c := range []struct{ field, ref string }{{"credential", n.Credential}, {"app_secret", n.AppSecret}} {
+		if c.ref == "" {
+			continue
+		}
+		if err := s.Credential(c.ref); err != nil {
+			out = append(out, fmt.Sprintf("%s %s can't be resolved here: %v", c.field, c.ref, err))
+		}
+	}
+	return out
+}

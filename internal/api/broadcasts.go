@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/pkg/client"
+)
+
+func (s *Server) broadcasts(a *answer, r *http.Request) error {
+	ids, err := s.Defs.Broadcasts(r.Context())
+	if err != nil {
+		return err
+	}
+	return s.list(a, r, func(emit func(any) error) error {
+		for _, id := range ids {
+			b, _, err := s.Defs.Broadcast(r.Context(), id)
+			if err != nil {
+				return err
+			}
+			if err := emit(s.wireBroadcast(b)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Server) broadcast(a *answer, r *http.Request) error {
+	b, _, err := s.Defs.Broadcast(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(a, http.StatusOK, s.wireBroadcast(b))
+}
+
+func (s *Server) launch(a *answer, r *http.Request) error { return s.move(a, r, s.Scheduler.Launch) }
+
+func (s *Server) resume(a *answer, r *http.Request) error { return s.move(a, r, s.Scheduler.Resume) }
+
+func (s *Server) move(a *answer, r *http.Request, verb func(context.Context, string) (*broadcast.Broadcast, error)) error {
+	ctx, cancel := detached(r)
+	defer cancel()
+	b, err := verb(ctx, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(a, http.StatusOK, s.wireBroadcast(b))
+}
+
+func (s *Server) pause(a *answer, r *http.Request) error { return s.stop(a, r, s.Scheduler.Pause) }
+
+func (s *Server) cancel(a *answer, r *http.Request) error { return s.stop(a, r, s.Scheduler.Cancel) }
+
+func (s *Server) stop(a *answer, r *http.Request, verb func(context.Context, string) (scheduler.Stopped, error)) error {
+	ctx, cancel := detached(r)
+	defer cancel()
+	st, err := verb(ctx, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	out := client.Stopped{Broadcast: s.wireBroadcast(st.Broadcast), InForce: st.InForce, InFlight: st.InFlight}
+	return writeJSON(a, statusIf(out.InForce && out.InFlight == 0), out)
+}
+
+func (s *Server) progress(a *answer, r *http.Request) error {
+	b, _, err := s.Defs.Broadcast(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(a, http.StatusOK, s.progressOf(b))
+}
+
+func (s *Server) forecast(a *answer, r *http.Request) error {
+	f, err := s.Scheduler.Forecast(r.Context(), s.Gate, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(a, http.StatusOK, wireForecast(f))
+}

@@ -1,0 +1,154 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/carillon-dev/carillon/internal/deadletter"
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/pkg/client"
+)
+
+func (s *Server) redrive(a *answer, r *http.Request) error {
+	return s.handle(a, r, s.Scheduler.Redrive)
+}
+
+func (s *Server) discard(a *answer, r *http.Request) error {
+	return s.handle(a, r, s.Scheduler.Discard)
+}
+
+type dealWith func(ctx context.Context, ids []job.ID, by string, dryRun bool) ([]scheduler.Handled, error)
+
+// maxRefused is how many refusals an answer names.
+const maxRefused = 1000
+
+// handling is one request to redrive or discard, worked off in chunks.
+type handling struct {
+	do     dealWith
+	by     string
+	dryRun bool
+	out    client.HandleResult
+}
+
+func (s *Server) handle(a *answer, r *http.Request, do dealWith) error {
+	req, err := decode[client.HandleRequest](a, r)
+	if err != nil {
+		return err
+	}
+	h := &handling{do: do, by: req.By, dryRun: req.DryRun, out: client.HandleResult{Refused: []client.Refusal{}}}
+	if h.by == "" {
+		h.by = "api"
+	}
+	if len(h.by) > maxWords || strings.ContainsFunc(h.by, isControl) {
+		return badRequest(fmt.Sprintf("by: want at most %d bytes in one line", maxWords))
+	}
+	switch {
+	case (req.Jobs == nil) == (req.Filter == nil):
+		return badRequest("want either jobs or filter; an empty filter picks every dead letter")
+	case req.Filter != nil:
+		err = s.handleFilter(r, h, *req.Filter)
+	default:
+		err = h.jobs(r, req.Jobs)
+	}
+	if err != nil {
+		return h.after(err)
+	}
+	return writeJSON(a, http.StatusOK, h.out)
+}
+
+func (s *Server) handleFilter(r *http.Request, h *handling, picked client.DeadFilter) error {
+	f, err := filter(picked)
+	if err != nil {
+		return err
+	}
+	if err := s.current(r.Context()); err != nil {
+		return err
+	}
+	some := make([]job.ID, 0, chunk)
+	err = s.Dead.Each(r.Context(), f, func(l deadletter.Letter) error {
+		id, err := job.ParseID(l.Job)
+		if err != nil {
+			return err
+		}
+		// A job that died again meanwhile may come again.
+		if slices.Contains(some, id) {
+			return nil
+		}
+		if some = append(some, id); len(some) < chunk {
+			return nil
+		}
+		defer func() { some = some[:0] }()
+		return h.chunk(r, some)
+	})
+	if err != nil {
+		return err
+	}
+	return h.chunk(r, some)
+}
+
+func (h *handling) jobs(r *http.Request, jobs []string) error {
+	ids := make([]job.ID, len(jobs))
+	seen := make(map[job.ID]bool, len(jobs))
+	for i, j := range jobs {
+		var err error
+		if ids[i], err = job.ParseID(j); err != nil {
+			return badRequest(err.Error())
+		}
+		if seen[ids[i]] {
+			return badRequest(fmt.Sprintf("job %s stands twice", j))
+		}
+		seen[ids[i]] = true
+	}
+	for part := range slices.Chunk(ids, chunk) {
+		if err := h.chunk(r, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunk deals with some jobs. It ends between chunks when the caller hangs
+// up, never in the middle of one.
+func (h *handling) chunk(r *http.Request, ids []job.ID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if r.Context().Err() != nil {
+		return errGone
+	}
+	ctx, cancel := detached(r)
+	defer cancel()
+	done, err := h.do(ctx, ids, h.by, h.dryRun)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return refuse(http.StatusNotFound, "no ledger has one of these jobs: "+err.Error())
+	}
+	if err != nil {
+		return err
+	}
+	h.out.Matched += len(done)
+	for _, d := range done {
+		if d.Refused == "" {
+			h.out.Done++
+			continue
+		}
+		if h.out.RefusedCount++; len(h.out.Refused) < maxRefused {
+			h.out.Refused = append(h.out.Refused, client.Refusal{Job: d.Job.String(), Why: d.Refused})
+		}
+	}
+	return nil
+}
+
+// after says what had been done before a failure.
+func (h *handling) after(err error) error {
+	if h.out.Matched == 0 || h.dryRun {
+		return err
+	}
+	return fmt.Errorf("%w; %d had been dealt with before", err, h.out.Done)
+}

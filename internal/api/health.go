@@ -1,0 +1,32 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// readyTimeout bounds how long readiness may take to find out.
+const readyTimeout = 2 * time.Second
+
+type health struct {
+	Status string `json:"status"`
+}
+
+func (s *Server) healthy(a *answer, _ *http.Request) error {
+	return writeJSON(a, http.StatusOK, health{"ok"})
+}
+
+// ready tells whether messages can go out: facts are projected, so that the
+// gate is open, and the ledger answers.
+func (s *Server) ready(a *answer, r *http.Request) error {
+	if _, open, _ := s.Projector.Opened(); !open {
+		return refuse(http.StatusServiceUnavailable, "the gate is closed: facts are not projected to Redis yet; it goes on by itself")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	if _, err := s.Auditor.Ledger.Streams(ctx); err != nil {
+		return refuse(http.StatusServiceUnavailable, "the ledger can't be read: "+err.Error())
+	}
+	return writeJSON(a, http.StatusOK, health{"ready"})
+}

@@ -1,0 +1,296 @@
+package api_test
+
+import (
+	"errors"
+	"iter"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/pkg/client"
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+// all gathers a list.
+func all[T any](t *testing.T, seq iter.Seq2[T, error]) []T {
+	t.Helper()
+	var out []T
+	for v, err := range seq {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// must fails the test for an error.
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// people are the contacts of the life below: an address that is found in a
+// log is a leak.
+const people = `id,name,labels,timezone,city
+psid-ada-900001,Ada,regular;vip,Europe/Oslo,Oslo
+psid-bob-900002,Bob,regular,,Bergen
+psid-cyn-900003,Cyn,regular,,Oslo
+psid-dan-900004,Dan,regular,,Oslo
+psid-eve-900005,Eve,staff,,Oslo
+`
+
+// TestLife goes with one broadcast through every operation that there is,
+// with the real client.
+func TestLife(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	c, ctx := h.client(t), t.Context()
+	if err := errors.Join(c.Healthy(ctx), c.Ready(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	must(c.OpenAPI(ctx))(t)
+
+	yaml := strings.Replace(senderYAML("bakery"), "env:TOKEN", "env:MISSING", 1) + "---\n" +
+		strings.Replace(broadcastYAML("menu", "bakery", "'Hello {{.name}}'"), "message:", "audience: {exclude_labels: [staff]}\nmessage:", 1)
+	applied := must(c.Apply(ctx, "bakery.yaml", strings.NewReader(yaml)))(t)
+	want := client.ApplyResult{Applied: []client.Applied{
+		{Kind: "Sender", ID: "bakery", Action: "created", Warnings: []string{"credential env:MISSING can't be resolved here: env:MISSING is not set"}},
+		{Kind: "Broadcast", ID: "menu", Action: "created", Warnings: []string{"bulk_discouraged"}},
+	}}
+	if d := cmp.Diff(want, applied); d != "" {
+		t.Errorf("apply: %s", d)
+	}
+
+	done := must(c.ImportContacts(ctx, "bakery", strings.NewReader(people+",nobody,,,\n"), false, nil))(t)
+	if d := cmp.Diff(client.ImportDone{ImportProgress: client.ImportProgress{Rows: 6, Written: 5, Bad: 1}, InForce: true}, done); d != "" {
+		t.Errorf("import: %s", d)
+	}
+	if f := must(c.Forecast(ctx, "menu"))(t); f.Audience != 4 || f.Block[reason.NeverWrote] != 4 {
+		t.Errorf("forecast: %+v", f)
+	}
+	lifeOfSender(t, c)
+	src := lifeOfBroadcast(t, h, c)
+	lifeOfDead(t, h, c, src)
+
+	stopped := must(c.Cancel(ctx, "menu"))(t)
+	if stopped.State != "cancelled" || !stopped.InForce || stopped.InFlight != 0 || !stopped.Over() {
+		t.Errorf("cancel: %+v", stopped)
+	}
+	if a := must(c.Audit(ctx, "menu"))(t); !a.Balanced || a.Cancelled != 3 || a.Sent != 1 || a.ByReason[reason.Cancelled] != 3 {
+		t.Errorf("audit after the cancellation: %+v", a)
+	}
+	if p := must(c.Progress(ctx, "menu"))(t); p.Counts.Cancelled != 3 || p.ByReason[reason.Cancelled] != 3 {
+		t.Errorf("progress after the cancellation: %+v", p)
+	}
+
+	h.held.mu.Lock()
+	defer h.held.mu.Unlock()
+	for _, op := range h.held.operations() {
+		if !h.held.answered[op] {
+			t.Errorf("%s was never answered well", op)
+		}
+	}
+	if log := h.log.String(); strings.Contains(log, "psid-") || strings.Contains(log, "Hello") {
+		t.Error("the log names a person or a text:\n" + log)
+	}
+}
+
+func lifeOfSender(t *testing.T, c *client.Client) {
+	t.Helper()
+	ctx := t.Context()
+	if s := must(c.Sender(ctx, "bakery"))(t); s.State != client.SenderOpen || !s.Since.IsZero() || s.Spec.Rate.PerSecond != 100 || s.Load != nil {
+		t.Errorf("sender: %+v", s)
+	}
+	paused := must(c.PauseSender(ctx, "bakery"))(t)
+	if paused.State != client.SenderPaused || paused.Reason != reason.SenderPaused || paused.Why != "paused by an operator" || !paused.InForce {
+		t.Errorf("paused: %+v", paused)
+	}
+	again := must(c.PauseSender(ctx, "bakery"))(t)
+	if !again.Since.Equal(paused.Since) {
+		t.Errorf("a second pause moved its time from %s to %s", paused.Since, again.Since)
+	}
+	if s := must(c.ResumeSender(ctx, "bakery"))(t); s.State != client.SenderOpen || s.Reason != "" || s.Why != "" || !s.InForce {
+		t.Errorf("resumed: %+v", s)
+	}
+	ids := []string{}
+	for _, s := range all(t, c.Senders(ctx)) {
+		ids = append(ids, s.ID)
+	}
+	if !slices.Contains(ids, "bakery") || !slices.IsSorted(ids) {
+		t.Errorf("senders: %v", ids)
+	}
+}
+
+// lifeOfBroadcast launches the broadcast and gives its four jobs an outcome:
+// one sent, one blocked, one unknown, one pending. It returns their source.
+func lifeOfBroadcast(t *testing.T, h *house, c *client.Client) job.Source {
+	t.Helper()
+	ctx := t.Context()
+	if b := must(c.Broadcast(ctx, "menu"))(t); b.State != "draft" || b.Source != "" || b.Frozen != nil || b.Progress.Frozen {
+		t.Errorf("draft: %+v", b)
+	}
+	if a := must(c.Audit(ctx, "menu"))(t); a.Frozen || !a.Balanced || a.Audience != 0 {
+		t.Errorf("audit of a draft: %+v", a)
+	}
+	if b := must(c.Launch(ctx, "menu"))(t); b.State != "scheduled" || b.Source != "menu~1" || b.DueAt.IsZero() || !b.EndsAt.After(b.DueAt) {
+		t.Errorf("launched: %+v", b)
+	}
+	ids := h.queue.released(t, "menu~1", 4)
+	src := ids[0].Source
+	ada, bob, cyn := h.jobOf(src, "psid-ada-900001"), h.jobOf(src, "psid-bob-900002"), h.jobOf(src, "psid-cyn-900003")
+	claim := h.move(t, ada, ledger.Record{State: job.Claimed, From: job.Pending, Attempt: 1, Rule: "standard_window"})
+	h.move(t, ada, ledger.Record{State: job.Sent, From: job.Claimed, Prev: claim, Attempt: 1, MessageID: "m_1", Status: http.StatusOK})
+	h.move(t, bob, ledger.Record{State: job.Blocked, From: job.Pending, Reason: reason.WindowClosed, Rule: "standard_window", Evidence: "age 25h"})
+	claim = h.move(t, cyn, ledger.Record{State: job.Claimed, From: job.Pending, Attempt: 1, Rule: "standard_window"})
+
+	// While a claim is without an outcome, an opt-out is not in force alone.
+	out := must(c.OptOut(ctx, "bakery", client.OptOutRequest{Contact: "psid-cyn-900003", Source: "a call"}))(t)
+	if d := cmp.Diff(client.OptOutResult{InForce: true, InFlight: []string{cyn.String()}}, out); d != "" {
+		t.Errorf("opt-out of a contact with a claim: %s", d)
+	}
+	h.move(t, cyn, ledger.Record{State: job.Unknown, From: job.Claimed, Prev: claim, Attempt: 1, Reason: reason.OutcomeUnknown})
+	out = must(c.OptOut(ctx, "bakery", client.OptOutRequest{Contact: "psid-new-900009", Scope: "marketing", Source: "a letter"}))(t)
+	if d := cmp.Diff(client.OptOutResult{InForce: true, InFlight: []string{}}, out); d != "" {
+		t.Errorf("opt-out of a contact that nothing is known of: %s", d)
+	}
+
+	a := must(c.Audit(ctx, "menu"))(t)
+	wantAudit := client.Audit{
+		Audience: 4, Sent: 1, Blocked: 1, Unknown: 1, Pending: 1, Balanced: true, State: "running", Frozen: true, LedgerSeq: 5,
+		ByReason: map[reason.Code]int{reason.WindowClosed: 1, reason.OutcomeUnknown: 1}, Held: map[reason.Code]int{}, Problems: []string{},
+	}
+	if d := cmp.Diff(wantAudit, a); d != "" {
+		t.Errorf("audit: %s", d)
+	}
+	p := must(c.Progress(ctx, "menu"))(t)
+	if d := cmp.Diff(client.Counts{Sent: 1, Blocked: 1, Unknown: 1, Pending: 1}, p.Counts); d != "" || !maps.Equal(p.ByReason, a.ByReason) || p.Audience != 4 || p.RatePerSecond <= 0 {
+		t.Errorf("progress: %s %+v", d, p)
+	}
+	wantMember := []client.AuditMember{{
+		Job: bob.String(), Contact: bob.Contact.String(), ID: "psid-bob-900002", Bucket: "blocked", State: "blocked", Reason: reason.WindowClosed,
+	}}
+	if d := cmp.Diff(wantMember, all(t, c.AuditMembers(ctx, "menu", "blocked"))); d != "" {
+		t.Errorf("members: %s", d)
+	}
+	if got := all(t, c.AuditMembers(ctx, "menu", "failed")); len(got) != 0 {
+		t.Errorf("members of an empty bucket: %v", got)
+	}
+	pauseAndResume(t, c)
+	stories(t, c, bob)
+	return src
+}
+
+func (h *house) jobOf(src job.Source, address string) job.ID {
+	return src.Job(h.facts.Key(src.Sender, address))
+}
+
+func pauseAndResume(t *testing.T, c *client.Client) {
+	t.Helper()
+	ctx := t.Context()
+	if s := must(c.Pause(ctx, "menu"))(t); s.State != "paused" || !s.InForce || s.InFlight != 0 {
+		t.Errorf("pause: %+v", s)
+	}
+	if b := must(c.Resume(ctx, "menu"))(t); b.State != "running" || b.Counts["pending"] != 1 || b.Frozen.Contacts != 4 || b.Frozen.NotMatching != 1 {
+		t.Errorf("resume: %+v", b)
+	}
+	var found *client.Broadcast
+	for _, b := range all(t, c.Broadcasts(ctx)) {
+		if b.ID == "menu" {
+			found = &b
+		}
+	}
+	if found == nil || found.State != "running" || found.Over() {
+		t.Errorf("in the list: %+v", found)
+	}
+	if s := must(c.Sender(ctx, "bakery"))(t); s.Load == nil || s.Load.Sources != 1 {
+		t.Errorf("load: %+v", s.Load)
+	}
+}
+
+func stories(t *testing.T, c *client.Client, bob job.ID) {
+	t.Helper()
+	ctx := t.Context()
+	s := must(c.Job(ctx, bob.String()))(t)
+	var what []string
+	for _, st := range s.Steps {
+		what = append(what, st.What)
+	}
+	if d := cmp.Diff([]string{"launched", "planned", "blocked"}, what); d != "" || s.Reason != reason.WindowClosed || s.Now == nil || s.Now.Reason != reason.NeverWrote {
+		t.Errorf("story: %s %+v", d, s)
+	}
+	if r := s.Steps[2].Record; r == nil || r.Evidence != "age 25h" || r.From != "pending" {
+		t.Errorf("record: %+v", r)
+	}
+	ada := must(c.Contact(ctx, "bakery", "psid-ada-900001"))(t)
+	wantContact := &client.Contact{ID: "psid-ada-900001", Name: "Ada", Labels: []string{"regular", "vip"}, Timezone: "Europe/Oslo", Attributes: map[string]string{"city": "Oslo"}}
+	if d := cmp.Diff(wantContact, ada.Contact); d != "" || len(ada.Stories) != 1 || ada.Stories[0].State != "sent" {
+		t.Errorf("contact: %s %+v", d, ada)
+	}
+	eve := must(c.Contact(ctx, "bakery", "psid-eve-900005"))(t)
+	if len(eve.Stories) != 0 || len(eve.Missed) != 1 || !eve.Known {
+		t.Errorf("a contact outside the audience: %+v", eve)
+	}
+	if nobody := must(c.Contact(ctx, "bakery", "psid-xyz-900008"))(t); nobody.Known || nobody.Contact != nil {
+		t.Errorf("a contact that nothing is known of: %+v", nobody)
+	}
+}
+
+func lifeOfDead(t *testing.T, h *house, c *client.Client, src job.Source) {
+	t.Helper()
+	ctx := t.Context()
+	bob, cyn, dan := h.jobOf(src, "psid-bob-900002"), h.jobOf(src, "psid-cyn-900003"), h.jobOf(src, "psid-dan-900004")
+	letters := all(t, c.Dead(ctx, client.DeadFilter{Sender: "bakery"}, 0))
+	if len(letters) != 2 || letters[0].Contact != "psid-bob-900002" || letters[1].Reason != reason.OutcomeUnknown {
+		t.Fatalf("letters: %+v", letters)
+	}
+	if got := all(t, c.Dead(ctx, client.DeadFilter{Sender: "bakery"}, 1)); len(got) != 1 || got[0].Job != bob.String() {
+		t.Errorf("limited to one: %+v", got)
+	}
+	at := letters[0].At
+	if got := all(t, c.Dead(ctx, client.DeadFilter{Source: "menu", State: "blocked", Reason: reason.WindowClosed, Since: at, Until: at.Add(1)}, 0)); len(got) != 1 {
+		t.Errorf("picked by all: %+v", got)
+	}
+	if got := all(t, c.Dead(ctx, client.DeadFilter{Source: "menu", Until: at}, 0)); len(got) != 0 {
+		t.Errorf("until is not excluded: %+v", got)
+	}
+	if l := must(c.Letter(ctx, bob.String()))(t); l != letters[0] {
+		t.Errorf("letter: %+v, in the list %+v", l, letters[0])
+	}
+	dry := must(c.Redrive(ctx, client.HandleRequest{Filter: &client.DeadFilter{Source: "menu"}, DryRun: true}))(t)
+	if d := cmp.Diff(client.HandleResult{Matched: 2, Done: 2, Refused: []client.Refusal{}}, dry); d != "" {
+		t.Errorf("dry run: %s", d)
+	}
+	if got := all(t, c.Dead(ctx, client.DeadFilter{Sender: "bakery"}, 0)); len(got) != 2 {
+		t.Errorf("a dry run did something: %+v", got)
+	}
+	done := must(c.Redrive(ctx, client.HandleRequest{Jobs: []string{bob.String(), dan.String()}, By: "night shift"}))(t)
+	wantDone := client.HandleResult{Matched: 2, Done: 1, Refused: []client.Refusal{{Job: dan.String(), Why: "it is pending, not a dead letter"}}, RefusedCount: 1}
+	if d := cmp.Diff(wantDone, done); d != "" {
+		t.Errorf("redrive: %s", d)
+	}
+	s := must(c.Job(ctx, bob.String()))(t)
+	if last := s.Steps[len(s.Steps)-1]; s.State != "pending" || last.Record.By != "night shift" {
+		t.Errorf("story of what was redriven: %+v", s)
+	}
+	gone := must(c.Discard(ctx, client.HandleRequest{Filter: &client.DeadFilter{Sender: "bakery", State: "unknown"}}))(t)
+	if d := cmp.Diff(client.HandleResult{Matched: 1, Done: 1, Refused: []client.Refusal{}}, gone); d != "" {
+		t.Errorf("discard: %s", d)
+	}
+	if _, err := c.Letter(ctx, cyn.String()); !client.IsNotFound(err) {
+		t.Errorf("a letter that was discarded: %v", err)
+	}
+	// The unknown stays what it is, so make way for the cancellation's count.
+	must(c.Redrive(ctx, client.HandleRequest{Jobs: []string{cyn.String()}}))(t)
+}

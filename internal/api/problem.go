@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/internal/story"
+	"github.com/carillon-dev/carillon/pkg/client"
+)
+
+// refuse returns an error that is answered with a status and a detail: one
+// line that says what, where and what to do.
+func refuse(status int, detail string) error { return &client.Problem{Status: status, Detail: detail} }
+
+func badRequest(detail string) error { return refuse(http.StatusBadRequest, detail) }
+
+// errGone says that whoever asked has hung up.
+var errGone = errors.New("the caller has gone")
+
+// fail answers with what an error means. One that comes too late for that
+// cuts the answer.
+func (s *Server) fail(a *answer, r *http.Request, err error) {
+	if r.Context().Err() != nil || errors.Is(err, errGone) {
+		return // nobody listens any more
+	}
+	p := problemOf(r, err)
+	if p.Status >= http.StatusInternalServerError {
+		s.Log.ErrorContext(r.Context(), "a request failed", "route", r.Pattern, "status", p.Status, "error", err)
+	}
+	if a.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	if p.Status == http.StatusServiceUnavailable {
+		a.Header().Set("Retry-After", "1")
+	}
+	writeProblem(a, p)
+}
+
+func writeProblem(a *answer, p *client.Problem) {
+	a.Header().Set("Content-Type", "application/problem+json")
+	a.Header().Set("Cache-Control", "no-store")
+	a.WriteHeader(p.Status)
+	_ = json.NewEncoder(a).Encode(p) // a caller that has gone needs no answer
+}
+
+func problemOf(r *http.Request, err error) *client.Problem {
+	p := client.Problem{Status: statusOf(err), Detail: err.Error()}
+	p.Type, p.Title, p.Instance = "about:blank", http.StatusText(p.Status), r.URL.EscapedPath()
+	if sc := trace.SpanContextFromContext(r.Context()); sc.HasTraceID() {
+		p.TraceID = sc.TraceID().String()
+	}
+	return &p
+}
+
+// statusOf is the one table of errors and statuses.
+func statusOf(err error) int {
+	if p, ok := errors.AsType[*client.Problem](err); ok {
+		return p.Status
+	}
+	if unavailable(err) {
+		return http.StatusServiceUnavailable
+	}
+	if _, ok := errors.AsType[*scheduler.Illegal](err); ok || errors.Is(err, definition.ErrChanged) {
+		return http.StatusConflict
+	}
+	if _, ok := errors.AsType[*definition.Error](err); ok {
+		return http.StatusUnprocessableEntity
+	}
+	if errors.Is(err, definition.ErrNotFound) || errors.Is(err, story.ErrUnknownJob) {
+		return http.StatusNotFound
+	}
+	return http.StatusInternalServerError
+}
+
+// unavailable tells whether an engine failed us, so that the same request may
+// succeed later.
+func unavailable(err error) bool {
+	if _, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return true
+	}
+	for _, e := range []error{
+		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrDisconnected,
+		nats.ErrConnectionReconnecting, jetstream.ErrNoStreamResponse,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

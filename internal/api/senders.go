@@ -1,0 +1,159 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/lane"
+	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/pkg/client"
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+func (s *Server) senders(a *answer, r *http.Request) error {
+	ids, err := s.Defs.Senders(r.Context())
+	if err != nil {
+		return err
+	}
+	loads := s.Scheduler.Loads()
+	return s.list(a, r, func(emit func(any) error) error {
+		for _, id := range ids {
+			v, err := s.senderOf(r.Context(), id, loads)
+			if err != nil {
+				return err
+			}
+			if err := emit(v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Server) sender(a *answer, r *http.Request) error {
+	v, err := s.senderOf(r.Context(), r.PathValue("id"), s.Scheduler.Loads())
+	if err != nil {
+		return err
+	}
+	return writeJSON(a, http.StatusOK, v)
+}
+
+func (s *Server) senderOf(ctx context.Context, id string, loads []lane.Load) (client.Sender, error) {
+	spec, _, err := s.Defs.Sender(ctx, id)
+	if err != nil {
+		return client.Sender{}, err
+	}
+	c, _, err := s.Facts.Control(ctx, facts.SenderControl, id)
+	if err != nil {
+		return client.Sender{}, err
+	}
+	return wireSender(spec, c, loads), nil
+}
+
+func (s *Server) pauseSender(a *answer, r *http.Request) error {
+	return s.moveSender(a, r, facts.Control{State: facts.Paused, Reason: reason.SenderPaused, Why: "paused by an operator"})
+}
+
+func (s *Server) resumeSender(a *answer, r *http.Request) error {
+	return s.moveSender(a, r, facts.Control{State: facts.Running})
+}
+
+// moveSender writes the control that every recheck sees, and answers once it
+// is in force. A sender that is paused already keeps its reason.
+func (s *Server) moveSender(a *answer, r *http.Request, to facts.Control) error {
+	ctx, cancel := detached(r)
+	defer cancel()
+	id := r.PathValue("id")
+	if _, _, err := s.Defs.Sender(ctx, id); err != nil {
+		return err
+	}
+	seq, err := s.Facts.EditControl(ctx, facts.SenderControl, id, func(old facts.Control) (facts.Control, bool) {
+		to.Rev, to.At = old.Rev+1, time.Now().UTC()
+		return to, old.State != to.State
+	})
+	if err != nil {
+		return err
+	}
+	out := client.MovedSender{InForce: s.inForce(ctx, seq)}
+	if out.Sender, err = s.senderOf(ctx, id, s.Scheduler.Loads()); err != nil {
+		return err
+	}
+	return writeJSON(a, statusIf(out.InForce), out)
+}
+
+// inForce waits for as long as a pause may take.
+func (s *Server) inForce(ctx context.Context, seq uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, scheduler.LineTimeout)
+	defer cancel()
+	return s.Facts.InForce(ctx, seq) == nil
+}
+
+// statusIf is 200 for what is done, 202 for what is recorded and will be.
+func statusIf(done bool) int {
+	if done {
+		return http.StatusOK
+	}
+	return http.StatusAccepted
+}
+
+// The bounds of what an opt-out says, in bytes.
+const (
+	maxContact = 256
+	maxWords   = 256
+)
+
+func (s *Server) optOut(a *answer, r *http.Request) error {
+	id := r.PathValue("id")
+	if _, _, err := s.Defs.Sender(r.Context(), id); err != nil {
+		return err
+	}
+	req, err := decode[client.OptOutRequest](a, r)
+	if err != nil {
+		return err
+	}
+	if err := checkOptOut(&req); err != nil {
+		return err
+	}
+	ctx, cancel := detached(r) // who hangs up has opted out all the same
+	defer cancel()
+	rec, err := s.Consent.OptOut(ctx, id, req.Contact, contact.OptOut{Scope: contact.Scope(req.Scope), At: time.Now(), Source: req.Source})
+	if err != nil {
+		return err
+	}
+	out := client.OptOutResult{InForce: rec.InForce, InFlight: make([]string, len(rec.InFlight))}
+	for i, j := range rec.InFlight {
+		out.InFlight[i] = j.String()
+	}
+	return writeJSON(a, statusIf(out.InForce && len(out.InFlight) == 0), out)
+}
+
+func checkOptOut(o *client.OptOutRequest) error {
+	if o.Scope == "" {
+		o.Scope = string(contact.All)
+	}
+	if err := checkContact("contact", o.Contact); err != nil {
+		return err
+	}
+	if o.Scope != string(contact.All) && o.Scope != string(contact.Marketing) {
+		return badRequest(fmt.Sprintf("scope %q: want all or marketing", o.Scope))
+	}
+	if strings.TrimSpace(o.Source) == "" || len(o.Source) > maxWords || strings.ContainsFunc(o.Source, isControl) {
+		return badRequest(fmt.Sprintf("source: say in 1 to %d bytes where the opt-out was made", maxWords))
+	}
+	return nil
+}
+
+// checkContact refuses ids that no import would take: what is recorded under
+// them would protect nobody.
+func checkContact(field, id string) error {
+	if id == "" || len(id) > maxContact || strings.ContainsAny(id, " \t\r\n/") || !utf8.ValidString(id) {
+		return badRequest(fmt.Sprintf("%s: want the platform's id of a contact, 1 to %d bytes without spaces or slashes", field, maxContact))
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+// Package api is the HTTP API: it decodes a request, calls one room, and
+// encodes what it said. No rule lives here, and no handler holds more of a
+// list than a few hundred lines.
+//
+// Its invariants: everything under /v1 but the document that describes it
+// needs the token; whatever is refused or fails is answered as a problem of
+// RFC 9457; no address and no text of a person enters a log line or a span.
+package api
+
+import (
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/carillon-dev/carillon/internal/audit"
+	"github.com/carillon-dev/carillon/internal/consent"
+	"github.com/carillon-dev/carillon/internal/deadletter"
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/internal/story"
+)
+
+// Projector tells whether facts are projected, so that the gate can open.
+type Projector interface {
+	Opened() (epochs int, open bool, next <-chan struct{})
+}
+
+// Config is what the API calls. All fields are needed.
+type Config struct {
+	Defs       *definition.Store
+	Facts      *facts.Store
+	Projector  Projector
+	Consent    *consent.Desk
+	Scheduler  *scheduler.Scheduler
+	Auditor    *audit.Auditor
+	Dead       *deadletter.Store
+	Teller     *story.Teller
+	Tally      *ledger.Tally
+	Gate       *gate.Gate
+	Token      string // what a caller must show
+	Tracer     trace.Tracer
+	Log        *slog.Logger
+	Credential func(ref string) error // whether an env: or file: reference can be resolved here
+}
+
+// Server answers the API's requests.
+type Server struct {
+	Config
+	token    [sha256.Size]byte
+	document []byte // the OpenAPI document, JSON
+	mux      *http.ServeMux
+	methods  []string // those that any route has
+}
+
+// New returns a server. Its error names what is missing.
+func New(c Config) (*Server, error) {
+	if c.Token == "" {
+		return nil, errors.New("api: no token: without one anybody could send")
+	}
+	if c.Defs == nil || c.Facts == nil || c.Projector == nil || c.Consent == nil || c.Scheduler == nil || c.Auditor == nil ||
+		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil {
+		return nil, errors.New("api: a room is missing in its configuration")
+	}
+	doc, err := document()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Config: c, token: sha256.Sum256([]byte(c.Token)), document: doc, mux: http.NewServeMux()}
+	s.register()
+	return s, nil
+}
+
+// route is one operation of the API.
+type route struct {
+	method string
+	path   string   // as http.ServeMux reads it
+	query  []string // parameters that it knows; any other is refused
+	handle func(*answer, *http.Request) error
+}
+
+// routes is every operation there is; the OpenAPI document lists the same.
+func (s *Server) routes() []route {
+	const get, post = http.MethodGet, http.MethodPost
+	return []route{
+		{get, "/healthz", nil, s.healthy},
+		{get, "/readyz", nil, s.ready},
+		{get, documentPath, nil, s.openapi},
+		{post, "/v1/apply", []string{"file"}, s.apply},
+		{get, "/v1/senders", nil, s.senders},
+		{get, "/v1/senders/{id}", nil, s.sender},
+		{post, "/v1/senders/{id}/pause", nil, s.pauseSender},
+		{post, "/v1/senders/{id}/resume", nil, s.resumeSender},
+		{post, "/v1/senders/{id}/contacts", []string{"check"}, s.importContacts},
+		{post, "/v1/senders/{id}/optouts", nil, s.optOut},
+		{get, "/v1/broadcasts", nil, s.broadcasts},
+		{get, "/v1/broadcasts/{id}", nil, s.broadcast},
+		{post, "/v1/broadcasts/{id}/launch", nil, s.launch},
+		{post, "/v1/broadcasts/{id}/pause", nil, s.pause},
+		{post, "/v1/broadcasts/{id}/resume", nil, s.resume},
+		{post, "/v1/broadcasts/{id}/cancel", nil, s.cancel},
+		{get, "/v1/broadcasts/{id}/progress", nil, s.progress},
+		{get, "/v1/broadcasts/{id}/audit", []string{"bucket"}, s.audit},
+		{get, "/v1/broadcasts/{id}/forecast", nil, s.forecast},
+		{get, "/v1/jobs/{job}", nil, s.job},
+		{get, "/v1/contacts", []string{"sender", "id"}, s.contact},
+		{get, "/v1/dead", []string{"reason", "state", "sender", "source", "since", "until", "limit"}, s.dead},
+		{get, "/v1/dead/{job}", nil, s.letter},
+		{post, "/v1/dead/redrive", nil, s.redrive},
+		{post, "/v1/dead/discard", nil, s.discard},
+	}
+}
+
+func (s *Server) register() {
+	seen := map[string]bool{}
+	for _, rt := range s.routes() {
+		s.mux.HandleFunc(rt.method+" "+rt.path, func(w http.ResponseWriter, r *http.Request) { s.run(rt, w, r) })
+		if !seen[rt.method] {
+			seen[rt.method] = true
+			s.methods = append(s.methods, rt.method)
+		}
+	}
+}

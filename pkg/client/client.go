@@ -1,0 +1,153 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Client calls one server. It is safe for concurrent use.
+type Client struct {
+	base  string
+	token string
+	http  *http.Client
+}
+
+// New returns a client of the server at base, such as http://127.0.0.1:8080.
+// Calls are bounded by their context alone, since an import or an audit may
+// take long.
+func New(base, token string) *Client {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		t = &http.Transport{}
+	}
+	t = t.Clone()
+	t.DisableCompression = true // a line must not wait in a compressor
+	return &Client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Transport: t}}
+}
+
+// Base returns the address that the client calls.
+func (c *Client) Base() string { return c.base }
+
+// Close drops idle connections. The client stays usable.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// maxBody bounds an answer that is one JSON document; a contact's story is
+// the longest.
+const maxBody = 64 << 20
+
+// request is one call. Exactly one of send and body may be set.
+type request struct {
+	method string
+	path   string // escaped, without query
+	query  url.Values
+	send   any       // encoded as JSON
+	body   io.Reader // as it is, with type kind
+	kind   string
+}
+
+// do sends a request and returns its answer with a status below 300; anything
+// else is an error, a *Problem where the server gave one.
+func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
+	hr, err := c.build(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(hr)
+	if err != nil {
+		if ue, ok := errors.AsType[*url.Error](err); ok {
+			err = ue.Err // its text has the query, which may hold a contact's address
+		}
+		return nil, fmt.Errorf("can't reach Carillon at %s: %w", c.base, err)
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		defer resp.Body.Close()
+		return nil, problem(resp)
+	}
+	return resp, nil
+}
+
+func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
+	body, kind := r.body, r.kind
+	if r.send != nil {
+		b, err := json.Marshal(r.send)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", r.method, r.path, err)
+		}
+		body, kind = bytes.NewReader(b), "application/json"
+	}
+	target := c.base + r.path
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
+	}
+	hr, err := http.NewRequestWithContext(ctx, r.method, target, body)
+	if err != nil {
+		return nil, fmt.Errorf("address %q of Carillon: want one such as http://127.0.0.1:8080", c.base)
+	}
+	if kind != "" {
+		hr.Header.Set("Content-Type", kind)
+	}
+	if c.token != "" {
+		hr.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return hr, nil
+}
+
+// problem reads what a refused request answered. Whoever answers in another
+// shape, a proxy perhaps, is told of by status and the first of its words.
+func problem(resp *http.Response) *Problem {
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	p := &Problem{}
+	if json.Unmarshal(b, p) != nil || p.Title == "" && p.Detail == "" {
+		p = &Problem{Type: "about:blank", Title: http.StatusText(resp.StatusCode), Detail: foreign(resp, b)}
+	}
+	p.Status = resp.StatusCode
+	return p
+}
+
+func foreign(resp *http.Response, body []byte) string {
+	first, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	if len(first) > 200 {
+		first = first[:200]
+	}
+	s := fmt.Sprintf("%s answered %s", resp.Request.URL.Host, resp.Status)
+	if first != "" {
+		s += fmt.Sprintf(", not as Carillon would: %q", first)
+	}
+	return s
+}
+
+// call sends a request whose answer is one JSON document.
+func call[T any](ctx context.Context, c *Client, r request) (T, error) {
+	var out T
+	b, err := c.bytes(ctx, r)
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal(b, &out); err != nil {
+		return out, fmt.Errorf("answer to %s %s: %w", r.method, r.path, err)
+	}
+	return out, nil
+}
+
+func (c *Client) bytes(ctx context.Context, r request) ([]byte, error) {
+	resp, err := c.do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("answer to %s %s: %w", r.method, r.path, err)
+	}
+	if len(b) > maxBody {
+		return nil, fmt.Errorf("answer to %s %s: longer than %d bytes", r.method, r.path, maxBody)
+	}
+	return b, nil
+}
