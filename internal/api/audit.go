@@ -7,10 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/carillon-dev/carillon/internal/audit"
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
@@ -86,21 +85,23 @@ func (s *Server) emitMembers(ctx context.Context, ms []audit.Member, emit func(a
 	return nil
 }
 
-// lookups is how many contacts are looked up at a time.
-const lookups = 16
-
 // addresses returns the address of each job's contact, "" for one that
 // nothing is known of.
 func (s *Server) addresses(ctx context.Context, ids []job.ID) ([]string, error) {
-	out := make([]string, len(ids))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(lookups)
-	for i, id := range ids {
-		g.Go(func() error {
-			c, _, err := s.Facts.Contact(ctx, id.Sender, id.Contact)
-			out[i] = c.Address
-			return err
-		})
+	bySender := map[string][]job.Key{}
+	for _, id := range ids {
+		bySender[id.Sender] = append(bySender[id.Sender], id.Contact)
 	}
-	return out, g.Wait()
+	known := make(map[string]map[job.Key]contact.Record, len(bySender))
+	for sender, keys := range bySender {
+		var err error
+		if known[sender], err = s.Facts.Contacts(ctx, sender, keys); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = known[id.Sender][id.Contact].Address
+	}
+	return out, nil
 }

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// readyPath is asked again and again by whoever waits for readiness.
+const readyPath = "/readyz"
+
 // readyTimeout bounds how long readiness may take to find out.
 const readyTimeout = 2 * time.Second
 

@@ -32,7 +32,7 @@ func (s *Server) fail(a *answer, r *http.Request, err error) {
 		return // nobody listens any more
 	}
 	p := problemOf(r, err)
-	if p.Status >= http.StatusInternalServerError {
+	if p.Status >= http.StatusInternalServerError && r.Pattern != "GET "+readyPath { // a probe's answer is no failure
 		s.Log.ErrorContext(r.Context(), "a request failed", "route", r.Pattern, "status", p.Status, "error", err)
 	}
 	if a.status != 0 {

@@ -89,7 +89,7 @@ func (s *Server) routes() []route {
 	const get, post = http.MethodGet, http.MethodPost
 	return []route{
 		{get, "/healthz", nil, s.healthy},
-		{get, "/readyz", nil, s.ready},
+		{get, readyPath, nil, s.ready},
 		{get, documentPath, nil, s.openapi},
 		{post, "/v1/apply", []string{"file"}, s.apply},
 		{get, "/v1/senders", nil, s.senders},

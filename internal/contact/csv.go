@@ -217,12 +217,16 @@ func openers() []string {
 	return []string{"message", "postback", "referral", "optin", "reaction", "ad_message"}
 }
 
+// maxSkew is how far the clock of who wrote the file may be ahead of ours. A
+// later inbound would hold a window open that nobody opened.
+const maxSkew = 5 * time.Minute
+
 func (r *Rows) setInbound(u *Update, v string) string {
 	t, err := time.Parse(time.RFC3339, v)
 	if err != nil {
 		return fmt.Sprintf("last_inbound %q: want RFC 3339 such as 2026-11-22T10:00:00Z", quoted(v))
 	}
-	if t.After(r.at.Add(24 * time.Hour)) {
+	if t.After(r.at.Add(maxSkew)) {
 		return fmt.Sprintf("last_inbound %q lies in the future", v)
 	}
 	u.LastInbound = t.UTC()

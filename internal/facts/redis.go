@@ -2,12 +2,12 @@ package facts
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
+	"github.com/go-json-experiment/json" // v2: a third of the time, and every look passes here
 	"github.com/redis/go-redis/v9"
 
 	"github.com/carillon-dev/carillon/internal/contact"

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json" // a third of the time, for what is read by the million
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -211,7 +212,7 @@ func (s *Store) known(ctx context.Context, subjects []string) (map[string]known,
 	out := make(map[string]known, len(ms))
 	for subj, m := range ms {
 		k := known{seq: m.Seq}
-		if err := json.Unmarshal(m.Data, &k.record); err != nil {
+		if err := jsonv2.Unmarshal(m.Data, &k.record); err != nil {
 			return nil, fmt.Errorf("facts at %d: %w", m.Seq, err)
 		}
 		out[subj] = k
@@ -327,6 +328,26 @@ func (s *Store) Contact(ctx context.Context, sender string, k job.Key) (contact.
 	return r.record, ok, nil
 }
 
+// Contacts returns what is known of several contacts of a sender, read from
+// the stream. Those that nothing is known of are not in it.
+func (s *Store) Contacts(ctx context.Context, sender string, keys []job.Key) (map[job.Key]contact.Record, error) {
+	subjects := make([]string, len(keys))
+	for i, k := range keys {
+		subjects[i] = s.names.Facts(sender, k)
+	}
+	have, err := s.known(ctx, subjects)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[job.Key]contact.Record, len(have))
+	for i, k := range keys {
+		if r, ok := have[subjects[i]]; ok {
+			out[k] = r.record
+		}
+	}
+	return out, nil
+}
+
 // Each calls fn with every contact of a sender. It returns the facts'
 // sequence that it read up to.
 func (s *Store) Each(ctx context.Context, sender string, fn func(job.Key, contact.Record) error) (uint64, error) {
@@ -345,7 +366,7 @@ func (s *Store) Each(ctx context.Context, sender string, fn func(job.Key, contac
 			return fmt.Errorf("facts at %d: %w", m.Seq, err)
 		}
 		var r contact.Record
-		if err := json.Unmarshal(m.Data, &r); err != nil {
+		if err := jsonv2.Unmarshal(m.Data, &r); err != nil {
 			return fmt.Errorf("facts at %d: %w", m.Seq, err)
 		}
 		return fn(k, r)

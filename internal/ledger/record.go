@@ -5,9 +5,11 @@
 package ledger
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/pkg/reason"
@@ -49,7 +51,9 @@ type Entry struct {
 
 func decode(data []byte) (Record, error) {
 	var r Record
-	if err := json.Unmarshal(data, &r); err != nil {
+	// The second version of the package takes a third of the time, and every
+	// record passes here.
+	if err := json.Unmarshal(data, &r, jsonv1.FormatDurationAsNano(true)); err != nil {
 		return r, fmt.Errorf("ledger record: %w", err)
 	}
 	return r, nil

@@ -149,7 +149,6 @@ func Head(ctx context.Context, js jetstream.JetStream, name string) (uint64, err
 	return s.CachedInfo().State.LastSeq, nil
 }
 
-// Drain receives from the channel until it is empty for now or n messages are
 // there, and blocks only for the first. It reports false when ctx ended.
 func Drain(ctx context.Context, from <-chan Message, n int) ([]Message, bool) {
 	var out []Message

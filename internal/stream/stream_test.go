@@ -336,21 +336,3 @@ func TestFollowSaysWhenItCannotGoOn(t *testing.T) {
 		t.Errorf("after the connection was closed: %v", err)
 	}
 }
-
-func TestDrain(t *testing.T) {
-	ch := make(chan Message, 5)
-	for i := range uint64(5) {
-		ch <- Message{Seq: i}
-	}
-	for _, want := range []int{3, 2} {
-		got, ok := Drain(t.Context(), ch, 3)
-		if !ok || len(got) != want {
-			t.Errorf("%d messages, %v; want %d", len(got), ok, want)
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, ok := Drain(ctx, ch, 3); ok {
-		t.Error("drained an empty channel although the context has ended")
-	}
-}

@@ -1,0 +1,669 @@
+// Package deliver takes one envelope through the five steps: peek, claim,
+// recheck, send, settle. The claim decides who may send, the recheck is the
+// last thing before the wire, and every claimed job gets an outcome for as
+// long as this process lives.
+package deliver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/rate"
+	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+// The times of a claim. SendTimeout < ClaimDeadline, and whoever watches a
+// claim waits ClaimDeadline and ClaimMargin from when it first saw it before
+// it calls the outcome unknown.
+const (
+	SendTimeout   = 3500 * time.Millisecond
+	ClaimDeadline = 6 * time.Second
+	ClaimMargin   = 3 * time.Second
+)
+
+// wave is how far apart the slots of jobs are that are claimed and rechecked
+// together: claims are made shortly before the wire, so that a crash leaves
+// few of them.
+const wave = 50 * time.Millisecond
+
+// The lead is how long before a slot claim and recheck begin: twice what they
+// took lately, within these bounds. Too short a lead misses the slot, too
+// long a one leaves more claims behind in a crash.
+const (
+	minLead = 10 * time.Millisecond
+	maxLead = 400 * time.Millisecond
+)
+
+// Committer writes ledger records.
+type Committer interface {
+	Commit(ctx context.Context, p ledger.Priority, entries []*ledger.Append)
+}
+
+// Lane takes jobs back that may not go yet. It may lose them: what was
+// released long ago and has no record is released again.
+type Lane interface {
+	GiveBack(ctx context.Context, s job.Source, jobs []job.Ref, notBefore time.Time, why reason.Code)
+}
+
+// Account turns a sender's document into the account that calls are made for.
+type Account func(s *sender.Spec) (channel.Account, error)
+
+// Effects are what an answer asks for beyond its own job.
+type Effects interface {
+	// BlockContact leaves a contact alone until it writes again.
+	BlockContact(ctx context.Context, sender, address string, at time.Time) error
+	// PauseSender stops a sender until somebody resumes it.
+	PauseSender(ctx context.Context, sender string, why reason.Code, detail string) error
+}
+
+// Worker delivers envelopes. Its fields are set once.
+type Worker struct {
+	Life     context.Context // ends when the process must; outcomes are tried until then
+	Gate     *gate.Gate
+	Commits  Committer
+	Defs     *definition.Cache
+	Platform channel.Platform
+	Account  Account
+	Effects  Effects
+	Lane     Lane
+	Tracer   trace.Tracer
+	Log      *slog.Logger
+	Name     string // who writes the records
+	Stats    *Stats
+
+	took atomic.Int64 // a moving average of claim and recheck, ns
+}
+
+func (w *Worker) lead() time.Duration {
+	return min(maxLead, max(minLead, 2*time.Duration(w.took.Load())))
+}
+
+// learn takes one claim and recheck into the average. Two at a time may lose
+// one of them, which does not matter.
+func (w *Worker) learn(d time.Duration) {
+	old := w.took.Load()
+	w.took.Store(old + (int64(d)-old)/8)
+}
+
+// Stats counts what deliveries cost, for the bench and the metrics.
+type Stats struct {
+	Envelopes, Looks, Takes, Calls, Requeued, Sent atomic.Int64
+}
+
+// run is one envelope on its way.
+type run struct {
+	*Worker
+	source  job.Source
+	plan    *definition.Planned
+	sender  *sender.Spec
+	account channel.Account
+	trace   string
+}
+
+// task is one job of the envelope.
+type task struct {
+	ref      job.Ref
+	decision gate.Decision
+	slot     gate.Slot
+	claimed  time.Time // just before the claim was asked for, monotonic
+	seq      uint64    // of the claim
+}
+
+// arrives is the latest moment at which the platform gets the message: what
+// is judged then is judged as the platform will.
+func (t *task) arrives() time.Time { return t.slot.Until.Add(rate.WireJitter) }
+
+// Deliver takes an envelope through the five steps.
+func (w *Worker) Deliver(ctx context.Context, e job.Envelope) {
+	ctx, span := w.Tracer.Start(ctx, "deliver envelope", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+		attribute.String("carillon.source", e.Source.Name),
+		attribute.String("carillon.sender", e.Source.Sender),
+		attribute.Int("messaging.batch.message_count", len(e.Jobs)),
+	))
+	defer span.End()
+	w.Stats.Envelopes.Add(1)
+	r := &run{Worker: w, source: e.Source}
+	if sc := span.SpanContext(); sc.HasTraceID() {
+		r.trace = sc.TraceID().String()
+	}
+	if !r.prepare(ctx, e) {
+		return
+	}
+	tasks := r.peek(ctx, e.Jobs)
+	if len(tasks) == 0 {
+		return
+	}
+	if r.sender.Batch {
+		r.asBatch(ctx, tasks)
+		return
+	}
+	r.asSingles(ctx, tasks)
+}
+
+// prepare loads what the envelope's source and sender are. Where that fails
+// the jobs go back.
+func (r *run) prepare(ctx context.Context, e job.Envelope) bool {
+	var err error
+	if r.plan, err = r.Defs.Broadcast(ctx, e.Source.Name); err == nil {
+		r.sender, err = r.Defs.Sender(ctx, e.Source.Sender)
+	}
+	if err != nil {
+		r.Log.ErrorContext(ctx, "definitions can't be read; the envelope goes back", "source", e.Source.Name, "error", err)
+		r.giveBack(ctx, e.Jobs, time.Now().Add(gate.Retry), reason.FactsUnavailable)
+		return false
+	}
+	if r.account, err = r.Account(r.sender); err != nil {
+		r.Log.ErrorContext(ctx, "sender paused: its credential can't be read", "sender", r.sender.ID, "error", err)
+		if err := r.Effects.PauseSender(ctx, r.sender.ID, reason.CredentialInvalid, err.Error()); err != nil {
+			r.Log.ErrorContext(ctx, "sender could not be paused", "sender", r.sender.ID, "error", err)
+		}
+		r.giveBack(ctx, e.Jobs, time.Now().Add(gate.Retry), reason.CredentialInvalid)
+		return false
+	}
+	return true
+}
+
+func (r *run) giveBack(ctx context.Context, jobs []job.Ref, notBefore time.Time, why reason.Code) {
+	if len(jobs) == 0 {
+		return
+	}
+	r.Stats.Requeued.Add(int64(len(jobs)))
+	r.Lane.GiveBack(ctx, r.source, jobs, notBefore, why)
+}
+
+// peek judges all jobs in one round trip. What is refused settles now, what
+// is held is recorded; the rest is returned.
+func (r *run) peek(ctx context.Context, refs []job.Ref) []*task {
+	keys := make([]job.Key, len(refs))
+	for i, ref := range refs {
+		keys[i] = ref.Contact
+	}
+	r.Stats.Looks.Add(1)
+	look, err := r.Gate.Look(ctx, r.source, keys)
+	if err != nil {
+		r.giveBack(ctx, refs, time.Now().Add(gate.Retry), gate.Blind(err))
+		return nil
+	}
+	now := time.Now()
+	var tasks []*task
+	var settle []*ledger.Append
+	var back []job.Ref
+	var why reason.Code
+	for i, ref := range refs {
+		d := r.Gate.Judge(look, i, r.plan, r.sender, now.Add(rate.SlotLife))
+		if d.Do == gate.Send {
+			tasks = append(tasks, &task{ref: ref, decision: d})
+			continue
+		}
+		if rec, ok := ofDecision(d, job.Pending, now); ok {
+			rec.Attempt = ref.Attempt
+			settle = append(settle, r.append(ref, rec, ref.Seq))
+		} else if d.Do == gate.GiveBack {
+			back, why = append(back, ref), d.Verdict.Reason
+		}
+	}
+	r.giveBack(ctx, back, now.Add(gate.Retry), why)
+	r.commit(ctx, settle)
+	return tasks
+}
+
+func (r *run) append(ref job.Ref, rec ledger.Record, prev uint64) *ledger.Append {
+	rec.Prev, rec.Trace, rec.By = prev, r.trace, r.Name
+	return &ledger.Append{Entry: ledger.Entry{ID: r.source.Job(ref.Contact), Record: rec}}
+}
+
+// commit writes records of jobs that this worker does not own: losing one to
+// somebody else is as good.
+func (r *run) commit(ctx context.Context, entries []*ledger.Append) {
+	r.Commits.Commit(ctx, ledger.Bulk, entries)
+	for _, e := range entries {
+		if e.Err != nil && !errors.Is(e.Err, ledger.ErrConflict) {
+			r.Log.WarnContext(ctx, "a refusal could not be recorded; the job is released again", "job", e.ID.String(), "error", e.Err)
+		}
+	}
+}
+
+// slots takes n slots, or gives the tasks back to their lane.
+func (r *run) slots(ctx context.Context, c rate.Charge, n int, tasks []*task) (gate.Slots, bool) {
+	r.Stats.Takes.Add(1)
+	s, err := r.Gate.Take(ctx, r.source.Sender, c, n, r.lead())
+	switch {
+	case err != nil:
+		r.giveBack(ctx, refs(tasks), time.Now().Add(gate.Retry), gate.Blind(err))
+		return s, false
+	case len(s.Slots) == 0:
+		r.giveBack(ctx, refs(tasks), s.Place, reason.RateCapped)
+		return s, false
+	}
+	return s, true
+}
+
+func refs(tasks []*task) []job.Ref {
+	out := make([]job.Ref, len(tasks))
+	for i, t := range tasks {
+		out[i] = t.ref
+	}
+	return out
+}
+
+// claim claims tasks and returns those that this worker won. A lost race
+// means that somebody else has the job: it is dropped quietly.
+func (r *run) claim(ctx context.Context, tasks []*task) []*task {
+	now := time.Now()
+	entries := make([]*ledger.Append, len(tasks))
+	for i, t := range tasks {
+		t.claimed = now
+		entries[i] = r.append(t.ref, ledger.Record{
+			State: job.Claimed, From: job.Pending, At: now, Attempt: t.ref.Attempt + 1, Rule: t.decision.Verdict.Rule,
+			Facts: t.decision.Facts, Deadline: ClaimDeadline,
+		}, t.ref.Seq)
+	}
+	r.Commits.Commit(ctx, ledger.Bulk, entries)
+	var won []*task
+	for i, e := range entries {
+		if e.Err == nil {
+			tasks[i].seq = e.Written
+			won = append(won, tasks[i])
+		} else if !errors.Is(e.Err, ledger.ErrConflict) {
+			r.Log.WarnContext(ctx, "a claim could not be decided; nothing is sent", "job", e.ID.String(), "error", e.Err)
+		}
+	}
+	return won
+}
+
+// recheck judges claimed tasks again and returns those that may still go. The
+// others settle.
+func (r *run) recheck(ctx context.Context, tasks []*task, first bool) []*task {
+	if len(tasks) == 0 {
+		return nil
+	}
+	keys := make([]job.Key, len(tasks))
+	for i, t := range tasks {
+		keys[i] = t.ref.Contact
+	}
+	r.Stats.Looks.Add(1)
+	look, err := r.Gate.Look(ctx, r.source, keys)
+	if first {
+		r.learn(time.Since(tasks[0].claimed))
+	}
+	var ok, no []*task
+	for i, t := range tasks {
+		if err != nil {
+			t.decision = gate.Decision{}
+			t.decision.Verdict.Reason = gate.Blind(err)
+		} else {
+			t.decision = r.Gate.Judge(look, i, r.plan, r.sender, t.arrives())
+		}
+		if t.decision.Do == gate.Send && r.claimHolds(t) {
+			ok = append(ok, t)
+		} else {
+			no = append(no, t)
+		}
+	}
+	r.refuse(no)
+	return ok
+}
+
+// claimHolds tells whether the call would be over before anybody may think
+// that the claim was abandoned.
+func (r *run) claimHolds(t *task) bool {
+	return t.slot.Until.Sub(t.claimed)+SendTimeout < ClaimDeadline
+}
+
+// refuse settles claimed tasks of which nothing left this process.
+func (r *run) refuse(tasks []*task) {
+	if len(tasks) == 0 {
+		return
+	}
+	now := time.Now()
+	entries := make([]*ledger.Append, len(tasks))
+	for i, t := range tasks {
+		rec, _ := ofDecision(t.decision, job.Claimed, now)
+		rec.Attempt = t.ref.Attempt // nothing was attempted
+		entries[i] = r.append(t.ref, rec, t.seq)
+	}
+	r.record(entries)
+}
+
+// record writes outcomes of claimed jobs, for as long as the process lives.
+// One that somebody called unknown meanwhile is moved on from there.
+func (r *run) record(entries []*ledger.Append) {
+	r.Commits.Commit(r.Life, ledger.Bulk, entries)
+	for _, e := range entries {
+		if errors.Is(e.Err, ledger.ErrConflict) {
+			r.late(e)
+			continue
+		}
+		if e.Err != nil {
+			r.Log.Error("an outcome could not be recorded; the job becomes unknown", "job", e.ID.String(), "trace_id", r.trace, "error", e.Err)
+		}
+	}
+}
+
+// late moves a job from unknown to what its answer says.
+func (r *run) late(e *ledger.Append) {
+	conflict, ok := errors.AsType[*ledger.Conflict](e.Err)
+	if !ok || conflict.Last.Record.State != job.Unknown || job.CheckMove(job.Unknown, e.Record.State) != nil {
+		if e.Record.State != job.Unknown {
+			r.Log.Warn("an outcome came too late", "job", e.ID.String(), "outcome", e.Record.State, "error", e.Err)
+		}
+		return
+	}
+	e.Record.From, e.Record.FromReason, e.Record.Prev = job.Unknown, conflict.Last.Record.Reason, conflict.Last.Seq
+	r.Commits.Commit(r.Life, ledger.Bulk, []*ledger.Append{e})
+	if e.Err != nil {
+		r.Log.Warn("an outcome came too late", "job", e.ID.String(), "outcome", e.Record.State, "error", e.Err)
+	}
+}
+
+// asSingles sends one call for each task, each at its own slot, claimed in
+// waves shortly before.
+func (r *run) asSingles(ctx context.Context, tasks []*task) {
+	c := gate.ChargeOf(r.sender)
+	s, ok := r.slots(ctx, c, len(tasks), tasks)
+	if !ok {
+		return
+	}
+	for i, t := range tasks {
+		t.slot = s.Slots[i]
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for len(tasks) > 0 {
+		n := 1
+		for n < len(tasks) && tasks[n].slot.From.Sub(tasks[0].slot.From) < wave {
+			n++
+		}
+		part := tasks[:n]
+		tasks = tasks[n:]
+		if !sleepUntil(ctx, part[0].slot.From.Add(-r.lead())) {
+			r.giveBack(ctx, append(refs(part), refs(tasks)...), time.Now(), reason.RateCapped)
+			return
+		}
+		r.wave(ctx, &wg, c, part)
+	}
+}
+
+// maxRounds is how often claimed tasks whose slot was over ask for another.
+const maxRounds = 3
+
+// wave claims a few tasks and sends each at its slot. The calls go on while
+// the next wave begins.
+func (r *run) wave(ctx context.Context, wg *sync.WaitGroup, c rate.Charge, tasks []*task) {
+	tasks = r.claim(ctx, tasks)
+	for round := 0; len(tasks) > 0; round++ {
+		late := r.overdue(tasks)
+		if len(late) > 0 {
+			tasks = r.again(ctx, c, tasks, late, round)
+		}
+		tasks = r.recheck(ctx, tasks, round == 0)
+		var missed []*task
+		var mu sync.Mutex
+		var sends sync.WaitGroup
+		for _, t := range tasks {
+			call := func() {
+				if !sleepUntil(ctx, t.slot.From) || r.isOver(t) {
+					mu.Lock()
+					defer mu.Unlock()
+					missed = append(missed, t)
+					sends.Done()
+					return
+				}
+				sends.Done()
+				r.send(ctx, t)
+			}
+			sends.Add(1)
+			wg.Go(call)
+		}
+		sends.Wait() // every task has left or missed its slot
+		tasks = missed
+	}
+}
+
+func (r *run) isOver(t *task) bool { return !time.Now().Before(t.slot.Until) }
+
+func (r *run) overdue(tasks []*task) []*task {
+	var late []*task
+	for _, t := range tasks {
+		if r.isOver(t) {
+			late = append(late, t)
+		}
+	}
+	return late
+}
+
+// again takes new slots for tasks that missed theirs. Those that get none go
+// back; a task never waits longer than its claim stands.
+func (r *run) again(ctx context.Context, c rate.Charge, tasks, late []*task, round int) []*task {
+	var s gate.Slots
+	err := errors.New("too many rounds")
+	if round < maxRounds && ctx.Err() == nil {
+		r.Stats.Takes.Add(1)
+		s, err = r.Gate.Take(ctx, r.source.Sender, c, len(late), r.lead()/2)
+	}
+	if err != nil || len(s.Slots) == 0 {
+		r.Stats.Requeued.Add(int64(len(late)))
+		r.refuse(late)
+		return without(tasks, late)
+	}
+	for i, t := range late {
+		t.slot = s.Slots[i]
+	}
+	return tasks
+}
+
+func without(tasks, gone []*task) []*task {
+	drop := make(map[*task]bool, len(gone))
+	for _, t := range gone {
+		drop[t] = true
+	}
+	var out []*task
+	for _, t := range tasks {
+		if !drop[t] {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// send makes one call and records what came of it.
+func (r *run) send(ctx context.Context, t *task) {
+	if trace.SpanFromContext(ctx).IsRecording() { // a span that nobody exports is not worth its allocations here
+		var span trace.Span
+		ctx, span = r.Tracer.Start(ctx, "send message", trace.WithSpanKind(trace.SpanKindClient))
+		defer span.End()
+	}
+	// The call must not be cut short because the task's time is over: then
+	// nobody would know whether it was accepted. Its own timeout bounds it.
+	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), SendTimeout)
+	defer cancel()
+	m := r.message(t)
+	r.settle(ctx, []*task{t}, r.call(ctx, 1, func() []channel.Result {
+		return []channel.Result{r.Platform.Send(cctx, r.account, m)}
+	}))
+}
+
+// call makes one call for n messages and returns n results. What a panic or a
+// short answer leaves open may have been accepted: the zero Result says so.
+func (r *run) call(ctx context.Context, n int, ask func() []channel.Result) (out []channel.Result) {
+	out = make([]channel.Result, n)
+	r.Stats.Calls.Add(1)
+	defer func() {
+		if v := recover(); v != nil {
+			r.Log.ErrorContext(ctx, "a call to the platform panicked; its messages become unknown", "source", r.source.Name, "messages", n, "panic", v)
+		}
+	}()
+	if copied := copy(out, ask()); copied < n {
+		r.Log.ErrorContext(ctx, "the platform answered for fewer messages than it was given; the others become unknown", "source", r.source.Name, "messages", n, "answers", copied)
+	}
+	return out
+}
+
+func (r *run) message(t *task) channel.Message {
+	typ, tag := wireType(t.decision.Verdict.Rule, r.plan.Spec.Message.Tag)
+	return channel.Message{
+		Job: r.source.Job(t.ref.Contact).String(), Recipient: t.decision.Address, Type: typ, Tag: tag, Text: t.decision.Text,
+	}
+}
+
+// wireType says how the platform is told by which permission a message goes.
+// Inside a window a tag is not put on the wire.
+func wireType(rule, tag string) (messagingType, onWire string) {
+	switch {
+	case rule == "standard_window", rule == "ad_window", rule == "plus_one", tag == "":
+		return "UPDATE", ""
+	default:
+		return "MESSAGE_TAG", tag
+	}
+}
+
+// asBatch sends one Graph batch for all tasks, at one moment.
+func (r *run) asBatch(ctx context.Context, tasks []*task) {
+	c := gate.ChargeOf(r.sender)
+	s, ok := r.slots(ctx, c, 1, tasks)
+	if !ok {
+		return
+	}
+	slot := s.Slots[0]
+	if !sleepUntil(ctx, slot.From.Add(-r.lead())) {
+		r.giveBack(ctx, refs(tasks), time.Now(), reason.RateCapped)
+		return
+	}
+	for _, t := range tasks {
+		t.slot = slot
+	}
+	tasks = r.claim(ctx, tasks)
+	for round := 0; len(tasks) > 0; round++ {
+		if r.isOver(tasks[0]) {
+			if s, ok = r.againAsBatch(ctx, c, tasks, round); !ok {
+				return
+			}
+		}
+		if tasks = r.recheck(ctx, tasks, round == 0); len(tasks) == 0 {
+			_ = r.Gate.Give(ctx, r.source.Sender, s, 1) // costs only time where it fails
+			return
+		}
+		if sleepUntil(ctx, tasks[0].slot.From) && !r.isOver(tasks[0]) {
+			r.sendBatch(ctx, tasks)
+			return
+		}
+	}
+}
+
+// againAsBatch takes a new slot for a batch that missed its own, or lets its
+// claims go.
+func (r *run) againAsBatch(ctx context.Context, c rate.Charge, tasks []*task, round int) (gate.Slots, bool) {
+	if round < maxRounds && ctx.Err() == nil {
+		r.Stats.Takes.Add(1)
+		if s, err := r.Gate.Take(ctx, r.source.Sender, c, 1, r.lead()/2); err == nil && len(s.Slots) == 1 {
+			for _, t := range tasks {
+				t.slot = s.Slots[0]
+			}
+			return s, true
+		}
+	}
+	r.Stats.Requeued.Add(int64(len(tasks)))
+	r.refuse(tasks)
+	return gate.Slots{}, false
+}
+
+func (r *run) sendBatch(ctx context.Context, tasks []*task) {
+	ctx, span := r.Tracer.Start(ctx, "send batch", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.Int("messaging.batch.message_count", len(tasks))))
+	defer span.End()
+	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), SendTimeout)
+	defer cancel()
+	ms := make([]channel.Message, len(tasks))
+	for i, t := range tasks {
+		ms[i] = r.message(t)
+	}
+	r.settle(ctx, tasks, r.call(ctx, len(ms), func() []channel.Result {
+		if len(ms) == 1 {
+			return []channel.Result{r.Platform.Send(cctx, r.account, ms[0])}
+		}
+		return r.Platform.SendBatch(cctx, r.account, ms)
+	}))
+}
+
+// settle records what a call said of its messages, and does what it asks for.
+func (r *run) settle(ctx context.Context, tasks []*task, results []channel.Result) {
+	now := time.Now()
+	entries := make([]*ledger.Append, len(tasks))
+	for i, t := range tasks {
+		if results[i].Outcome == channel.Refused {
+			results[i] = lastWord(results[i], t.ref.Attempt+1)
+		}
+		rec := ofResult(results[i], t.ref.Attempt+1, now)
+		rec.Rule, rec.Facts = t.decision.Verdict.Rule, t.decision.Facts
+		if rec.State == job.Sent {
+			rec.Evidence = t.decision.Verdict.Explain()
+			r.Stats.Sent.Add(1)
+		}
+		entries[i] = r.append(t.ref, rec, t.seq)
+	}
+	r.record(entries)
+	r.effects(ctx, tasks, results)
+}
+
+func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Result) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), SendTimeout)
+	defer cancel()
+	var slow time.Duration
+	var pause *channel.Result
+	for i, res := range results {
+		if res.Outcome == channel.Accepted || res.Outcome == channel.Unknown {
+			continue
+		}
+		switch res.Action {
+		case channel.BlockContact:
+			if err := r.Effects.BlockContact(ctx, r.source.Sender, tasks[i].decision.Address, time.Now()); err != nil {
+				r.Log.WarnContext(ctx, "a contact could not be marked unreachable", "job", r.source.Job(tasks[i].ref.Contact).String(), "error", err)
+			}
+		case channel.SlowSender:
+			slow = max(slow, res.After, time.Second)
+		case channel.PauseSender:
+			pause = &results[i]
+		case channel.DeadLetter, channel.Retry, channel.ThreadBusy, channel.CooldownOfOne:
+		}
+	}
+	if slow > 0 {
+		if err := r.Gate.Slow(ctx, r.source.Sender, slow); err != nil {
+			r.Log.WarnContext(ctx, "a sender could not be slowed down", "sender", r.source.Sender, "error", err)
+		}
+	}
+	if pause != nil {
+		r.Log.ErrorContext(ctx, "sender paused: the platform refuses it", "sender", r.source.Sender, "reason", pause.Reason, "code", pause.Code, "subcode", pause.Subcode)
+		if err := r.Effects.PauseSender(ctx, r.source.Sender, pause.Reason, pause.Detail); err != nil {
+			r.Log.ErrorContext(ctx, "sender could not be paused", "sender", r.source.Sender, "error", err)
+		}
+	}
+}
+
+// sleepUntil waits for a moment and reports whether ctx lasted that long.
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	d := time.Until(t)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

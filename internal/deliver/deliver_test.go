@@ -1,0 +1,415 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/rig"
+	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+// world is everything around a worker: a platform that answers by script, and
+// what was asked of it and of the others.
+type world struct {
+	*rig.Rooms
+	t      *testing.T
+	keys   []job.Key
+	b      *broadcast.Broadcast
+	worker *Worker
+	tally  *ledger.Tally
+
+	mu      sync.Mutex
+	answer  func(channel.Message) channel.Result
+	batch   func([]channel.Message) []channel.Result
+	sent    map[string]int // by address
+	batches []int
+	back    []job.Ref
+	why     []reason.Code
+	blocked []string
+	paused  []reason.Code
+	account error
+	claimed func() // after claims were written
+}
+
+// Send answers by the script.
+func (w *world) Send(_ context.Context, _ channel.Account, m channel.Message) channel.Result {
+	w.mu.Lock()
+	w.sent[m.Recipient]++
+	answer := w.answer
+	w.mu.Unlock()
+	return answer(m)
+}
+
+// SendBatch answers by the script.
+func (w *world) SendBatch(_ context.Context, _ channel.Account, ms []channel.Message) []channel.Result {
+	w.mu.Lock()
+	w.batches = append(w.batches, len(ms))
+	for _, m := range ms {
+		w.sent[m.Recipient]++
+	}
+	w.mu.Unlock()
+	return w.batch(ms)
+}
+
+// GiveBack notes what comes back.
+func (w *world) GiveBack(_ context.Context, s job.Source, jobs []job.Ref, _ time.Time, why reason.Code) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s != w.b.Source() {
+		w.t.Errorf("given back to %+v", s)
+	}
+	w.back, w.why = append(w.back, jobs...), append(w.why, why)
+}
+
+// BlockContact notes the contact.
+func (w *world) BlockContact(_ context.Context, _, address string, _ time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.blocked = append(w.blocked, address)
+	return nil
+}
+
+// PauseSender notes the reason.
+func (w *world) PauseSender(_ context.Context, _ string, why reason.Code, _ string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.paused = append(w.paused, why)
+	return nil
+}
+
+// Commit writes to the real ledger, and lets a test act once jobs are claimed.
+func (w *world) Commit(ctx context.Context, p ledger.Priority, entries []*ledger.Append) {
+	w.Commits.Commit(ctx, p, entries)
+	if len(entries) > 0 && entries[0].Record.State == job.Claimed && w.claimed != nil {
+		w.claimed()
+	}
+}
+
+func accept(m channel.Message) channel.Result {
+	return channel.Result{Outcome: channel.Accepted, MessageID: "m-" + m.Recipient}
+}
+
+// newWorld is a running broadcast to n contacts with the gate open.
+func newWorld(t *testing.T, n int, batch bool) *world {
+	t.Helper()
+	w := &world{Rooms: rig.Open(t, engines), t: t, answer: accept, sent: map[string]int{}}
+	w.batch = func(ms []channel.Message) (out []channel.Result) {
+		for _, m := range ms {
+			out = append(out, accept(m))
+		}
+		return out
+	}
+	w.Apply(t, rig.Bakery+map[bool]string{true: "batch: true\n"}[batch])
+	w.keys = w.Contacts(t, "bakery", n)
+	w.b = w.Running(t, broadcast.Spec{ID: "spring", Sender: "bakery", Message: broadcast.Message{Text: "Hello {{.name}}"}}, w.keys)
+	w.Project(t, nil)
+	w.Rested(t)
+	cache, err := definition.NewCache(t.Context(), w.Defs)
+	rig.Must(t, err)
+	t.Cleanup(func() { _ = cache.Close() })
+	w.worker = &Worker{
+		Life: t.Context(), Gate: w.Gate, Commits: w, Defs: cache, Platform: w, Effects: w, Lane: w, Tracer: w.Tracer, Log: w.Log, Name: "w", Stats: &Stats{},
+		Account: func(*sender.Spec) (channel.Account, error) { return channel.Account{}, w.account },
+	}
+	return w
+}
+
+func (w *world) refs() (out []job.Ref) {
+	for _, k := range w.keys {
+		out = append(out, job.Ref{Contact: k})
+	}
+	return out
+}
+
+func (w *world) deliver(refs []job.Ref) {
+	w.worker.Deliver(w.t.Context(), job.Envelope{Source: w.b.Source(), Jobs: refs})
+}
+
+// last returns a job's newest record.
+func (w *world) last(i int) ledger.Record {
+	w.t.Helper()
+	e, _, err := w.Ledger.Last(w.t.Context(), w.b.Source().Job(w.keys[i]))
+	rig.Must(w.t, err)
+	return e.Record
+}
+
+// want asserts where the i-th job ended and how often it was sent.
+func (w *world) want(i int, s job.State, why reason.Code, sent int) {
+	w.t.Helper()
+	if r := w.last(i); r.State != s || r.Reason != why {
+		w.t.Errorf("job %d is %s, %q; want %s, %q: %+v", i, r.State, r.Reason, s, why, r)
+	}
+	if got := w.sent[rig.Address(i)]; got != sent {
+		w.t.Errorf("job %d reached the platform %d times, want %d", i, got, sent)
+	}
+}
+
+func optOut(i int) contact.Update {
+	return contact.Update{Address: rig.Address(i), OptOut: &contact.OptOut{Scope: contact.All, At: time.Now()}}
+}
+
+func TestEachVerdictAndAnswerSettles(t *testing.T) {
+	for _, batch := range []bool{false, true} {
+		t.Run(map[bool]string{false: "singles", true: "batch"}[batch], func(t *testing.T) {
+			w := newWorld(t, 9, batch)
+			w.Update(t, "bakery", optOut(0))
+			w.Update(t, "bakery", contact.Update{Address: rig.Address(1), Profile: &contact.Profile{}}) // no name
+			answers := map[string]channel.Result{
+				rig.Address(2): {Outcome: channel.Refused, Reason: reason.PlatformRejected, Code: 100},
+				rig.Address(3): {Outcome: channel.Refused, Action: channel.BlockContact, Reason: reason.RecipientUnavailable},
+				rig.Address(4): {Outcome: channel.Refused, Action: channel.SlowSender, Reason: reason.RateCapped, After: 20 * time.Second},
+				rig.Address(5): {Outcome: channel.Refused, Action: channel.PauseSender, Reason: reason.SenderRestricted},
+				rig.Address(6): {Outcome: channel.Unknown, Reason: reason.OutcomeUnknown},
+				rig.Address(7): {Outcome: channel.NotSent, Reason: reason.PlatformUnreachable},
+			}
+			w.answer = func(m channel.Message) channel.Result {
+				if res, ok := answers[m.Recipient]; ok {
+					return res
+				}
+				return accept(m)
+			}
+			w.batch = func(ms []channel.Message) (out []channel.Result) {
+				for _, m := range ms {
+					out = append(out, w.answer(m))
+				}
+				return out
+			}
+			w.deliver(w.refs())
+			w.want(0, job.Blocked, reason.OptedOut, 0)
+			w.want(1, job.Blocked, reason.TemplateInvalid, 0)
+			w.want(2, job.Failed, reason.PlatformRejected, 1)
+			w.want(3, job.Failed, reason.RecipientUnavailable, 1)
+			w.want(4, job.Pending, reason.RateCapped, 1)
+			w.want(5, job.Pending, reason.SenderRestricted, 1)
+			w.want(6, job.Unknown, reason.OutcomeUnknown, 1)
+			w.want(7, job.Pending, reason.PlatformUnreachable, 1)
+			w.want(8, job.Sent, "", 1)
+			if r := w.last(8); r.MessageID != "m-"+rig.Address(8) || r.Rule != "standard_window" || r.Attempt != 1 || r.Facts == 0 || r.By != "w" || r.Evidence == "" {
+				t.Errorf("sent as %+v", r)
+			}
+			if batch != (len(w.batches) == 1) {
+				t.Errorf("batches %v", w.batches)
+			}
+			if !slices.Equal(w.blocked, []string{rig.Address(3)}) || !slices.Equal(w.paused, []reason.Code{reason.SenderRestricted}) {
+				t.Errorf("blocked %v, paused %v", w.blocked, w.paused)
+			}
+			w.deliver([]job.Ref{{Contact: w.keys[8], Seq: 0}})
+			if !slices.Contains(w.why, reason.RateCapped) {
+				t.Errorf("the sender was not slowed: given back %v", w.why)
+			}
+			w.want(8, job.Sent, "", 1)
+		})
+	}
+}
+
+func TestOptOutBetweenClaimAndRecheck(t *testing.T) {
+	for _, batch := range []bool{false, true} {
+		w := newWorld(t, 2, batch)
+		var once sync.Once
+		w.claimed = func() { once.Do(func() { w.Update(t, "bakery", optOut(0)) }) }
+		w.deliver(w.refs())
+		w.want(0, job.Blocked, reason.OptedOut, 0)
+		w.want(1, job.Sent, "", 1)
+		if got := w.States(t, w.b.Source().Job(w.keys[0])); !slices.Equal(got, []job.State{job.Claimed, job.Blocked}) {
+			t.Errorf("history %v", got)
+		}
+		if r := w.last(0); r.Attempt != 0 {
+			t.Errorf("attempt %d, though nothing was attempted", r.Attempt)
+		}
+	}
+}
+
+func TestCancelledBetweenClaimAndRecheck(t *testing.T) {
+	w := newWorld(t, 1, false)
+	w.claimed = func() {
+		w.Seen(t, w.Control(t, facts.SourceControl, w.b.Source().Name, facts.Control{State: facts.Cancelled}))
+	}
+	w.deliver(w.refs())
+	w.want(0, job.Cancelled, reason.Cancelled, 0)
+}
+
+func TestPausedAndCancelledNeedNoRecord(t *testing.T) {
+	for state, back := range map[string]int{facts.Paused: 2, facts.Cancelled: 0} {
+		w := newWorld(t, 2, false)
+		w.Seen(t, w.Control(t, facts.SourceControl, w.b.Source().Name, facts.Control{State: state}))
+		w.deliver(w.refs())
+		if len(w.back) != back || len(w.sent) != 0 || len(w.States(t, w.b.Source().Job(w.keys[0]))) != 0 {
+			t.Errorf("%s: %d given back, want %d; sent %v", state, len(w.back), back, w.sent)
+		}
+	}
+}
+
+// However many workers get the same jobs, at once, again or with a sequence
+// from before, each job goes once.
+func TestEachJobIsSentOnce(t *testing.T) {
+	for _, batch := range []bool{false, true} {
+		w := newWorld(t, 20, batch)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { w.deliver(w.refs()) })
+		}
+		wg.Wait()
+		w.deliver(w.refs())
+		for i := range w.keys {
+			w.want(i, job.Sent, "", 1)
+			if got := w.States(t, w.b.Source().Job(w.keys[i])); !slices.Equal(got, []job.State{job.Claimed, job.Sent}) {
+				t.Errorf("history %v", got)
+			}
+		}
+		if len(w.back) != 0 {
+			t.Errorf("given back %v for %v", w.back, w.why)
+		}
+	}
+}
+
+func TestTaskFromBeforeARedriveIsFencedOff(t *testing.T) {
+	w := newWorld(t, 1, false)
+	id := w.b.Source().Job(w.keys[0])
+	w.Record(t, id, ledger.Record{State: job.Blocked, Reason: reason.OptedOut})
+	seq := w.Record(t, id, ledger.Record{State: job.Pending})
+	w.deliver(w.refs())
+	w.want(0, job.Pending, "", 0)
+	w.deliver([]job.Ref{{Contact: w.keys[0], Seq: seq}})
+	w.want(0, job.Sent, "", 1)
+}
+
+func TestSlotOverBeforeSendIsAskedForAgain(t *testing.T) {
+	for _, batch := range []bool{false, true} {
+		w := newWorld(t, 3, batch)
+		var once sync.Once
+		w.claimed = func() {
+			once.Do(func() { <-time.After(200 * time.Millisecond) }) // a stall longer than a slot lives
+		}
+		w.deliver(w.refs())
+		for i := range w.keys {
+			w.want(i, job.Sent, "", 1)
+		}
+		if got := w.worker.Stats.Takes.Load(); got < 2 {
+			t.Errorf("batch %v: slots were asked for %d times, want again", batch, got)
+		}
+	}
+}
+
+func TestStalledClaimIsLetGo(t *testing.T) {
+	w := newWorld(t, 1, false)
+	r := &run{Worker: w.worker}
+	now := time.Now()
+	task := &task{claimed: now}
+	for _, c := range []struct {
+		until time.Duration
+		holds bool
+	}{{ClaimDeadline - SendTimeout - 1, true}, {ClaimDeadline - SendTimeout, false}} {
+		if task.slot.Until = now.Add(c.until); r.claimHolds(task) != c.holds {
+			t.Errorf("a slot that ends %s after the claim: holds %v, want %v", c.until, !c.holds, c.holds)
+		}
+	}
+}
+
+func TestLateOwnerMovesUnknownOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		res   channel.Result
+		state job.State
+		why   reason.Code
+	}{
+		"sent":     {channel.Result{Outcome: channel.Accepted, MessageID: "m"}, job.Sent, ""},
+		"failed":   {channel.Result{Outcome: channel.Refused, Reason: reason.PlatformRejected}, job.Failed, reason.PlatformRejected},
+		"not sent": {channel.Result{Outcome: channel.NotSent, Reason: reason.PlatformUnreachable}, job.Pending, reason.PlatformUnreachable},
+		"unknown":  {channel.Result{}, job.Unknown, reason.OutcomeUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, false)
+			id := w.b.Source().Job(w.keys[0])
+			w.answer = func(channel.Message) channel.Result {
+				w.Record(t, id, ledger.Record{State: job.Unknown, Reason: reason.OutcomeUnknown, By: "lane"})
+				return c.res
+			}
+			w.deliver(w.refs())
+			w.want(0, c.state, c.why, 1)
+			if r := w.last(0); c.state != job.Unknown && (r.From != job.Unknown || r.FromReason != reason.OutcomeUnknown) {
+				t.Errorf("record %+v", r)
+			}
+		})
+	}
+}
+
+// Redriven meanwhile, the job is somebody else's: the late answer is not
+// written over it.
+func TestLateOwnerAfterARedrive(t *testing.T) {
+	w := newWorld(t, 1, false)
+	id := w.b.Source().Job(w.keys[0])
+	w.answer = func(m channel.Message) channel.Result {
+		w.Record(t, id, ledger.Record{State: job.Unknown, Reason: reason.OutcomeUnknown})
+		w.Record(t, id, ledger.Record{State: job.Pending})
+		return accept(m)
+	}
+	w.deliver(w.refs())
+	w.want(0, job.Pending, "", 1)
+}
+
+func TestUnreadableCredential(t *testing.T) {
+	w := newWorld(t, 2, false)
+	w.account = errors.New("credential env:NONE is empty")
+	w.deliver(w.refs())
+	if !slices.Equal(w.paused, []reason.Code{reason.CredentialInvalid}) || len(w.back) != 2 || len(w.sent) != 0 {
+		t.Errorf("paused %v, given back %v, sent %v", w.paused, w.back, w.sent)
+	}
+}
+
+func TestBlindGateGivesBackAndClaimsNothing(t *testing.T) {
+	w := newWorld(t, 2, false)
+	rig.Must(t, engines.Redis.Client.HSet(t.Context(), w.Keys.Meta(), "epoch", "another").Err())
+	w.deliver(w.refs())
+	if len(w.back) != 2 || !slices.Equal(w.why, []reason.Code{reason.Rebuilding}) || len(w.States(t, w.b.Source().Job(w.keys[0]))) != 0 {
+		t.Errorf("given back %v for %v", w.back, w.why)
+	}
+}
+
+func TestGateGoesBlindAfterTheClaim(t *testing.T) {
+	w := newWorld(t, 1, false)
+	w.claimed = func() {
+		rig.Must(t, engines.Redis.Client.HSet(t.Context(), w.Keys.Meta(), "epoch", "another").Err())
+	}
+	w.deliver(w.refs())
+	w.want(0, job.Pending, reason.Rebuilding, 0)
+}
+
+func TestUnknownSourceGoesBack(t *testing.T) {
+	w := newWorld(t, 1, false)
+	w.b.Spec.ID = "nobody"
+	w.deliver(w.refs())
+	if len(w.back) != 1 || len(w.sent) != 0 {
+		t.Errorf("given back %v, sent %v", w.back, w.sent)
+	}
+}
+
+func TestPanicOrShortAnswerIsUnknown(t *testing.T) {
+	w := newWorld(t, 2, false)
+	w.answer = func(m channel.Message) channel.Result {
+		if m.Recipient == rig.Address(0) {
+			panic("a bug in a platform")
+		}
+		return accept(m)
+	}
+	w.deliver(w.refs())
+	w.want(0, job.Unknown, reason.OutcomeUnknown, 1)
+	w.want(1, job.Sent, "", 1)
+
+	w = newWorld(t, 3, true)
+	w.batch = func(ms []channel.Message) []channel.Result { return []channel.Result{accept(ms[0])} }
+	w.deliver(w.refs())
+	w.want(0, job.Sent, "", 1)
+	w.want(1, job.Unknown, reason.OutcomeUnknown, 1)
+	w.want(2, job.Unknown, reason.OutcomeUnknown, 1)
+}

@@ -1,0 +1,157 @@
+// Package gate decides whether a job may go now: it reads facts, controls and
+// caps from Redis, asks the rulebook, and says send, hold or block. It writes
+// nothing but slots, and when it can't read it never says send.
+package gate
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/pkg/policy"
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+// Gate judges jobs.
+type Gate struct {
+	rdb   redis.UniversalClient
+	keys  facts.Keys
+	view  *facts.View
+	book  *policy.Rulebook
+	zones *Zones
+
+	take, give, slow *redis.Script
+}
+
+// New returns a gate over a projection and a rulebook.
+func New(rdb redis.UniversalClient, keys facts.Keys, view *facts.View, book *policy.Rulebook) *Gate {
+	return &Gate{
+		rdb: rdb, keys: keys, view: view, book: book, zones: NewZones(),
+		take: takeScript(), give: giveScript(), slow: slowScript(),
+	}
+}
+
+// Do is what to do with a job.
+type Do uint8
+
+// What a decision asks for. The zero value gives the job back, so that a
+// forgotten decision never sends.
+const (
+	GiveBack Do = iota // nothing about this contact: ask again later
+	Send
+	Block // the job ends
+	Hold  // this contact only, until the verdict's Until
+	Drop  // its source is closed; the audience counts it without a record
+)
+
+// Decision is what the gate says of one job.
+type Decision struct {
+	Do      Do
+	Verdict policy.Verdict
+	Closed  job.State // with Drop: Cancelled or Expired
+	Text    string    // as rendered, with Send
+	Address string    // with Send
+	Facts   uint64    // the watermark that it was decided on
+}
+
+// Retry is how long a job that was given back for no reason of its own waits.
+const Retry = time.Second
+
+// Look reads what Judge needs for the contacts of one source.
+func (g *Gate) Look(ctx context.Context, s job.Source, keys []job.Key) (facts.Look, error) {
+	return g.view.Look(ctx, s.Sender, s.Name, keys)
+}
+
+// Blind returns the reason for holding everything after Look failed.
+func Blind(err error) reason.Code {
+	if errors.Is(err, facts.ErrRebuilding) {
+		return reason.Rebuilding
+	}
+	return reason.FactsUnavailable
+}
+
+// Judge decides on the i-th contact of a look, as of the moment at which the
+// message would leave at the latest.
+func (g *Gate) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec, at time.Time) Decision {
+	d := Decision{Facts: l.Watermark}
+	if closed := closing(l.Source, at); closed != "" {
+		d.Do, d.Closed = Drop, closed
+		return d
+	}
+	r := l.Contacts[i]
+	if l.Source == nil || r == nil {
+		d.Verdict = policy.Verdict{Kind: policy.Hold, Reason: reason.FactsUnavailable}
+		return d
+	}
+	if l.Source.State == facts.Paused {
+		d.Verdict = policy.Verdict{Kind: policy.Hold, Reason: reason.SenderPaused, Evidence: policy.Evidence{Note: "the broadcast is paused"}}
+		return d
+	}
+	text, rerr := p.Text.Render(*r)
+	m := p.Spec.Message.Policy()
+	m.Text = text
+	ps := s.Policy(g.zones.Load)
+	ps.Paused = l.Sender != nil && l.Sender.State == facts.Paused
+	f := r.Facts(g.zones.Load)
+	d.Verdict = policy.Evaluate(g.book, at, &m, &f, &ps)
+	if rerr != nil && d.Verdict.Reason == reason.TemplateInvalid {
+		d.Verdict.Evidence.Note = rerr.Error()
+	}
+	switch d.Verdict.Kind {
+	case policy.Send:
+		d.Do, d.Text, d.Address = Send, text, r.Address
+	case policy.Block:
+		d.Do = Block
+	case policy.Hold:
+		if d.Verdict.Reason != reason.SenderPaused {
+			d.Do = Hold
+		}
+	case policy.Undecided:
+	}
+	return d
+}
+
+func closing(c *facts.Control, at time.Time) job.State {
+	switch {
+	case c == nil:
+		return ""
+	case c.State == facts.Cancelled:
+		return job.Cancelled
+	case c.State == facts.Ended, !c.EndsAt.IsZero() && !at.Before(c.EndsAt):
+		return job.Expired
+	}
+	return ""
+}
+
+// Forecast judges one contact as the gate would, from a record instead of a
+// look.
+func (g *Gate) Forecast(r contact.Record, p *definition.Planned, s *sender.Spec, at time.Time) Decision {
+	return g.Judge(facts.Look{Source: &facts.Control{State: facts.Running}, Contacts: []*contact.Record{&r}}, 0, p, s, at)
+}
+
+// Zones remembers time zones by name: loading one reads its rules.
+type Zones struct{ m sync.Map }
+
+// NewZones returns an empty memory.
+func NewZones() *Zones { return &Zones{} }
+
+// Load returns the zone of an IANA name, nil for one that does not exist.
+func (z *Zones) Load(name string) *time.Location {
+	if v, ok := z.m.Load(name); ok {
+		return v.(*time.Location)
+	}
+	l, err := time.LoadLocation(name)
+	if err != nil {
+		l = nil
+	}
+	z.m.Store(name, l)
+	return l
+}

@@ -1,0 +1,215 @@
+package gate_test
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/rate"
+	"github.com/carillon-dev/carillon/internal/rig"
+	"github.com/carillon-dev/carillon/internal/sender"
+)
+
+// The script is rate.Take: from the state that it left behind, the slots of
+// the next call are those that the arithmetic gives.
+func TestSlotsAreThoseOfTake(t *testing.T) {
+	r := rig.Open(t, engines)
+	r.Project(t, nil)
+	r.Rested(t)
+	rdb := engines.Redis.Client
+	tat := func(rt *rapid.T) int64 {
+		v, err := rdb.Get(t.Context(), r.Keys.Rate("bakery")).Result()
+		if err != nil {
+			return 0
+		}
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		return n
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		rig.Must(t, rdb.Del(t.Context(), r.Keys.Rate("bakery")).Err())
+		per := rapid.IntRange(1, 5000).Draw(rt, "per second")
+		c := rate.Limit{PerSecond: per, Burst: rapid.IntRange(1, per).Draw(rt, "burst")}.Call()
+		for range rapid.IntRange(1, 12).Draw(rt, "calls") {
+			n := rapid.IntRange(1, 50).Draw(rt, "n")
+			lead := time.Duration(rapid.IntRange(0, 400).Draw(rt, "lead")) * time.Millisecond
+			before := rate.State{TAT: tat(rt)}
+			sent := time.Now()
+			s, err := r.Gate.Take(t.Context(), "bakery", c, n, lead)
+			received := time.Now()
+			if err != nil {
+				rt.Fatal(err)
+			}
+			after := tat(rt)
+			if len(s.Slots) == 0 {
+				if place := before.TAT - c.Tolerance; after != before.TAT || !s.Place.After(sent.Add(gate.MaxWait)) || s.Place.UnixMicro() < place {
+					rt.Fatalf("refused until %s with a place at %d, TAT %d → %d", s.Place, place, before.TAT, after)
+				}
+				continue
+			}
+			// Only the moment at which Redis answered is not known: it lies
+			// between sent and received, and follows from what was left.
+			ask := after - int64(n)*c.Cost
+			if before.TAT >= ask {
+				ask = sent.Add(lead).UnixMicro() // some time in the past of TAT
+			}
+			state := before
+			for i := range n {
+				var g rate.Grant
+				state, g = rate.Take(state, ask, c, math.MaxInt64/4)
+				from, until := s.Slots[i].From.UnixMicro(), s.Slots[i].Until.UnixMicro()-rate.SlotLife.Microseconds()
+				slack := received.Sub(sent).Microseconds() + 2
+				if from < g.Slot-2 || from > g.Slot+2*slack || until > g.Slot+2*slack || from < until {
+					rt.Fatalf("slot %d of %d: usable from %d until %d, want about %d (±%d)", i, n, from, until, g.Slot, slack)
+				}
+			}
+			if state.TAT != after {
+				rt.Fatalf("TAT %d, want %d", after, state.TAT)
+			}
+		}
+	})
+}
+
+func TestGiveOnlyTheLast(t *testing.T) {
+	r := rig.Open(t, engines)
+	r.Project(t, nil)
+	r.Rested(t)
+	ctx := t.Context()
+	c := rate.Limit{PerSecond: 10, Burst: 1}.Call()
+	take := func(n int) gate.Slots {
+		s, err := r.Gate.Take(ctx, "a", c, n, 0)
+		rig.Must(t, err)
+		return s
+	}
+	tat := func() string { return engines.Redis.Client.Get(ctx, r.Keys.Rate("a")).Val() }
+	first := take(3)
+	was := tat()
+	second := take(2)
+	now := tat()
+	rig.Must(t, r.Gate.Give(ctx, "a", first, 3))
+	if tat() != now {
+		t.Error("slots were given back from below later ones")
+	}
+	rig.Must(t, r.Gate.Give(ctx, "a", second, 0))
+	rig.Must(t, r.Gate.Give(ctx, "a", gate.Slots{}, 1))
+	if tat() != now {
+		t.Error("nothing was given back, yet the state moved")
+	}
+	rig.Must(t, r.Gate.Give(ctx, "a", second, 2))
+	if tat() != was {
+		t.Errorf("after giving back TAT %s, want %s", tat(), was)
+	}
+	rig.Must(t, r.Gate.Give(ctx, "a", second, 2))
+	if tat() != was {
+		t.Error("slots could be given back twice")
+	}
+}
+
+func TestRestAfterOpening(t *testing.T) {
+	r := rig.Open(t, engines)
+	if _, err := r.Gate.Take(t.Context(), "a", rate.Limit{PerSecond: 10, Burst: 1}.Call(), 1, 0); !errors.Is(err, facts.ErrRebuilding) {
+		t.Fatalf("before anything is projected: %v", err)
+	}
+	r.Project(t, nil)
+	opened, err := engines.Redis.Client.HGet(t.Context(), r.Keys.Meta(), "opened").Int64()
+	rig.Must(t, err)
+	for _, burst := range []int{1, 10} {
+		s, err := r.Gate.Take(t.Context(), "a", rate.Limit{PerSecond: 10, Burst: burst}.Call(), 1, 0)
+		rig.Must(t, err)
+		want := time.UnixMicro(opened).Add(gate.MaxWait + rate.Window)
+		if len(s.Slots) != 0 || s.Place.Before(want) || s.Place.After(want.Add(time.Second)) {
+			t.Errorf("burst %d: slots %v, place %s; want a place at %s", burst, s.Slots, s.Place, want)
+		}
+	}
+	rig.Must(t, engines.Redis.Client.HSet(t.Context(), r.Keys.Meta(), "epoch", "another").Err())
+	if _, err := r.Gate.Take(t.Context(), "a", rate.Limit{PerSecond: 10, Burst: 1}.Call(), 1, 0); !errors.Is(err, facts.ErrRebuilding) {
+		t.Errorf("in another epoch: %v", err)
+	}
+}
+
+// Whatever burst a sender has saved up, none of it goes while it is slowed.
+func TestSlow(t *testing.T) {
+	r := rig.Open(t, engines)
+	r.Project(t, nil)
+	r.Rested(t)
+	ctx := t.Context()
+	for _, burst := range []int{1, 100, 300} {
+		id := "s" + strconv.Itoa(burst)
+		c := rate.Limit{PerSecond: 300, Burst: burst}.Call()
+		rig.Must(t, r.Gate.Slow(ctx, id, 30*time.Second))
+		rig.Must(t, r.Gate.Slow(ctx, id, time.Second)) // a shorter one doesn't shorten it
+		s, err := r.Gate.Take(ctx, id, c, 1, 0)
+		rig.Must(t, err)
+		if wait := time.Until(s.Place); len(s.Slots) != 0 || wait < 29*time.Second || wait > 31*time.Second {
+			t.Errorf("burst %d: slots %v, place in %s", burst, s.Slots, wait)
+		}
+		if s, err = r.Gate.Take(ctx, id+"other", c, 1, 0); err != nil || len(s.Slots) != 1 {
+			t.Errorf("another sender: %+v, %v", s, err)
+		}
+	}
+}
+
+// Eight takers, who stall as they like within their slots, never bring more
+// than the rate to the platform in any second.
+func TestEverySlidingSecond(t *testing.T) {
+	r := rig.Open(t, engines)
+	r.Project(t, nil)
+	r.Rested(t)
+	spec := &sender.Spec{ID: "a", Rate: sender.Rate{PerSecond: 400, Burst: 40}}
+	c := gate.ChargeOf(spec)
+	var mu sync.Mutex
+	var early, late []time.Time
+	var wg sync.WaitGroup
+	end := time.Now().Add(2 * time.Second)
+	for i := range 8 {
+		wg.Go(func() {
+			for time.Now().Before(end) {
+				s, err := r.Gate.Take(t.Context(), "a", c, 1+i, 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				for _, slot := range s.Slots {
+					early = append(early, slot.From)
+					late = append(late, slot.Until.Add(rate.WireJitter))
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(early, time.Time.Compare)
+	slices.SortFunc(late, time.Time.Compare)
+	if len(early) < 400 {
+		t.Fatalf("only %d slots were given", len(early))
+	}
+	// The worst case: those of the start of a second arrive as late, those of
+	// its end as early as they can.
+	for i, start := range late {
+		last, _ := slices.BinarySearchFunc(early, start.Add(time.Second), time.Time.Compare)
+		if n := last - i; n > 400 {
+			t.Fatalf("%d calls may arrive in the second from %s", n, start)
+		}
+	}
+}
+
+func TestBatchSenderPaysForFullBatches(t *testing.T) {
+	single, batch := sender.Spec{Rate: sender.Rate{PerSecond: 300}}, sender.Spec{Rate: sender.Rate{PerSecond: 300}, Batch: true}
+	if got, want := gate.ChargeOf(&single), single.Limit().Call(); got != want {
+		t.Errorf("charge %+v, want %+v", got, want)
+	}
+	if got, want := gate.ChargeOf(&batch), batch.Limit().Batch(50); got != want {
+		t.Errorf("charge %+v, want %+v", got, want)
+	}
+}

@@ -1,0 +1,492 @@
+// Package lane paces one sender: it releases jobs to the workers as fast as
+// the sender's rate will let them through, and no faster, so that queues stay
+// short and pause and cancel work at once. It watches what it released, and
+// releases again what nobody recorded. Its pace is a courtesy to the workers;
+// the hard limit is the gate's.
+package lane
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+// Queue hands an envelope to the workers.
+type Queue interface {
+	Enqueue(ctx context.Context, e job.Envelope, urgent bool) error
+}
+
+// Committer writes ledger records.
+type Committer interface {
+	Commit(ctx context.Context, p ledger.Priority, entries []*ledger.Append)
+}
+
+// Config is what a lane works with.
+type Config struct {
+	Queue   Queue
+	Commits Committer
+	Log     *slog.Logger
+	Repair  time.Duration // what was released longer ago and has no record is released again
+	Margin  time.Duration // beyond a claim's deadline, before it is called unknown
+}
+
+// ahead is how far ahead of their moment jobs are released: less than a
+// worker waits for a slot (gate.MaxWait), so that hardly any come back.
+const ahead = 800 * time.Millisecond
+
+// Horizon is how long after its release a job may still wait for its turn.
+const Horizon = 2 * time.Second
+
+// idle is how long a lane without anything due sleeps at the most.
+const idle = time.Second
+
+// maxDue is how many held jobs of a source become pending in one sweep.
+const maxDue = 1000
+
+// sweepEvery is how often a lane looks through everything that is out.
+const sweepEvery = 200 * time.Millisecond
+
+// retryQueue is how long a lane waits after the queue refused an envelope.
+const retryQueue = 500 * time.Millisecond
+
+// Lane paces one sender.
+type Lane struct {
+	cfg    Config
+	sender string
+	wake   chan struct{}
+	done   chan struct{}
+	swept  time.Time // by Run alone
+
+	mu     sync.Mutex
+	batch  bool
+	size   int // jobs in an envelope
+	most   int // unclaimed jobs with the workers
+	pace   pacer
+	paused bool
+	feeds  []*feed // in the order in which they take turns
+}
+
+// New returns a lane for a sender. It does nothing until Run.
+func New(s *sender.Spec, cfg Config) *Lane {
+	l := &Lane{cfg: cfg, sender: s.ID, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l.Configure(s)
+	return l
+}
+
+// Configure takes over a changed sender.
+func (l *Lane) Configure(s *sender.Spec) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lim := s.Limit()
+	l.batch, l.size = s.Batch, s.EnvelopeSize()
+	l.most = max(l.size, 2*lim.PerSecond)
+	l.pace.charge = lim.Call()
+	if s.Batch {
+		l.pace.charge = lim.Batch(l.size)
+	}
+	l.poke()
+}
+
+func (l *Lane) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// SetPaused stops or resumes the whole sender.
+func (l *Lane) SetPaused(paused bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.paused = paused
+	l.poke()
+}
+
+// Add makes a source known. Nothing of it is released before Start; records
+// that come meanwhile are kept.
+func (l *Lane) Add(s job.Source, traceparent string, m Members, pace int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.find(s) == nil {
+		l.feeds = append(l.feeds, newFeed(s, traceparent, m, pace))
+	}
+}
+
+// Start begins to release a source, from where its ledger says that it is.
+func (l *Lane) Start(s job.Source, found Found) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f := l.find(s); f != nil && f.loading {
+		f.start(found, time.Now())
+		l.refund(f, spared{}) // a closed one without claims is done with
+	}
+	l.poke()
+}
+
+// Drained tells whether a source has nothing left to release and nothing out.
+func (l *Lane) Drained(s job.Source) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.find(s)
+	return f != nil && !f.loading && f.ended && len(f.out)+len(f.ready)+len(f.held) == 0
+}
+
+// Forget drops a source, so that it can be added anew.
+func (l *Lane) Forget(s job.Source) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.feeds = slices.DeleteFunc(l.feeds, func(f *feed) bool { return f.source == s })
+}
+
+// Has tells whether a source is being released.
+func (l *Lane) Has(s job.Source) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.find(s) != nil
+}
+
+// PauseSource stops or resumes one source.
+func (l *Lane) PauseSource(s job.Source, paused bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f := l.find(s); f != nil {
+		f.paused = paused
+	}
+	l.poke()
+}
+
+// Close stops releasing a source, and forgets it once its claims have
+// outcomes.
+func (l *Lane) Close(s job.Source) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.find(s)
+	if f == nil {
+		return
+	}
+	f.ended, f.chunk, f.skip, f.ready, f.held, f.paused, f.closed = true, nil, nil, nil, nil, true, true
+	var back spared
+	for k, o := range f.out {
+		if o.claimed == 0 {
+			back.add(f.drop(k))
+		}
+	}
+	l.refund(f, back)
+}
+
+func (l *Lane) find(s job.Source) *feed {
+	for _, f := range l.feeds {
+		if f.source == s {
+			return f
+		}
+	}
+	return nil
+}
+
+// Recorded follows one record of the ledger.
+func (l *Lane) Recorded(e ledger.Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f := l.find(e.ID.Source); f != nil {
+		l.refund(f, f.recorded(e, time.Now()))
+		l.poke()
+	}
+}
+
+// GivenBack takes jobs back that a worker could not let go yet.
+func (l *Lane) GivenBack(s job.Source, refs []job.Ref, notBefore time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f := l.find(s); f != nil {
+		l.refund(f, f.givenBack(refs, notBefore))
+		l.poke()
+	}
+}
+
+// refund gives pace back for calls that were never made.
+func (l *Lane) refund(f *feed, back spared) {
+	l.pace.refund(back.calls)
+	if f.pace != nil {
+		f.pace.refund(back.jobs)
+	}
+	if f.closed && !f.loading && len(f.out) == 0 {
+		l.feeds = slices.DeleteFunc(l.feeds, func(g *feed) bool { return g == f })
+	}
+}
+
+// Again releases everything again that has no record: the queue was lost.
+func (l *Lane) Again() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for _, f := range l.feeds {
+		f.abandoned(now.Add(time.Hour), now)
+	}
+	l.poke()
+}
+
+// Run releases until ctx ends.
+func (l *Lane) Run(ctx context.Context) {
+	defer close(l.done)
+	for {
+		next := l.step(ctx)
+		t := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-l.wake:
+			t.Stop()
+		case <-t.C:
+		}
+	}
+}
+
+// Wait blocks until Run has returned.
+func (l *Lane) Wait() { <-l.done }
+
+// envelope is a release on its way to the queue.
+type envelope struct {
+	feed *feed
+	jobs []job.Ref
+}
+
+// step does everything that is due and returns how long nothing will be.
+func (l *Lane) step(ctx context.Context) time.Duration {
+	now := time.Now()
+	if now.Sub(l.swept) >= sweepEvery {
+		l.swept = now
+		l.mu.Lock()
+		due, unknown := l.overdue(now)
+		l.mu.Unlock()
+		l.commit(ctx, due)
+		l.commit(ctx, unknown)
+	}
+	for {
+		l.mu.Lock()
+		e, wait, err := l.next(ctx, time.Now())
+		l.mu.Unlock()
+		if err != nil {
+			l.cfg.Log.ErrorContext(ctx, "an audience can't be read; trying again", "sender", l.sender, "error", err)
+			return retryQueue
+		}
+		if e == nil {
+			return wait
+		}
+		if !l.enqueue(ctx, *e) {
+			return retryQueue
+		}
+	}
+}
+
+func (l *Lane) enqueue(ctx context.Context, e envelope) bool {
+	tctx := propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": e.feed.trace})
+	err := l.cfg.Queue.Enqueue(tctx, job.Envelope{Source: e.feed.source, Jobs: e.jobs}, false)
+	if err == nil {
+		return true
+	}
+	if ctx.Err() == nil {
+		l.cfg.Log.WarnContext(tctx, "an envelope could not be queued; trying again", "source", e.feed.source.Name, "error", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refund(e.feed, e.feed.givenBack(e.jobs, time.Now().Add(retryQueue)))
+	return false
+}
+
+// overdue collects held jobs that are due again, and claims that nobody may
+// still be working on. It also finds what was released and never recorded.
+func (l *Lane) overdue(now time.Time) (due, unknown []*ledger.Append) {
+	for _, f := range l.feeds {
+		if f.loading {
+			continue
+		}
+		if !f.paused {
+			for _, it := range f.held.popDue(now, maxDue) {
+				due = append(due, appendOf(f, it.ref, ledger.Record{
+					State: job.Pending, From: job.Held, FromReason: it.reason, Prev: it.ref.Seq, Attempt: it.ref.Attempt, At: now, By: "lane",
+				}))
+			}
+		}
+		f.abandoned(now.Add(-l.cfg.Repair), now)
+		for _, o := range f.out {
+			if o.claimed != 0 && !o.settled && now.Sub(o.seen) >= o.stands+l.cfg.Margin {
+				o.settled = true
+				unknown = append(unknown, appendOf(f, o.ref, ledger.Record{
+					State: job.Unknown, From: job.Claimed, Prev: o.claimed, Attempt: o.ref.Attempt + 1, At: now, By: "lane",
+					Reason: reason.OutcomeUnknown, Evidence: "claimed, and no outcome was recorded within the claim's deadline and margin",
+				}))
+			}
+		}
+	}
+	return due, unknown
+}
+
+func appendOf(f *feed, ref job.Ref, r ledger.Record) *ledger.Append {
+	r.Trace = traceID(f.trace)
+	return &ledger.Append{Entry: ledger.Entry{ID: f.source.Job(ref.Contact), Record: r}}
+}
+
+// traceID returns the trace id of a W3C traceparent, "" where it is none.
+func traceID(traceparent string) string {
+	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": traceparent})
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+		return sc.TraceID().String()
+	}
+	return ""
+}
+
+// commit writes records of jobs that have moved on if they conflict; what the
+// ledger then says comes back by Recorded.
+func (l *Lane) commit(ctx context.Context, entries []*ledger.Append) {
+	for part := range slices.Chunk(entries, job.MaxJobs) {
+		bySource := map[job.Source][]*ledger.Append{}
+		for _, e := range part {
+			bySource[e.ID.Source] = append(bySource[e.ID.Source], e)
+		}
+		for _, group := range bySource {
+			l.cfg.Commits.Commit(ctx, ledger.Bulk, group)
+			for _, e := range group {
+				if e.Err != nil && !errors.Is(e.Err, ledger.ErrConflict) {
+					l.retry(e)
+				}
+			}
+		}
+	}
+}
+
+// retry makes sure that a record which could not be written is tried again.
+func (l *Lane) retry(e *ledger.Append) {
+	l.cfg.Log.Warn("a record could not be written; trying again", "job", e.ID.String(), "error", e.Err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.find(e.ID.Source)
+	if f == nil {
+		return
+	}
+	r := e.Record
+	if o := f.out[e.ID.Contact]; o != nil && r.State == job.Unknown {
+		o.settled = false
+		return
+	}
+	if r.From == job.Held {
+		f.place(e.ID.Contact, Where{Seq: r.Prev, State: job.Held, Attempt: r.Attempt, Until: time.Now().Add(idle), Reason: r.FromReason}, time.Now())
+	}
+}
+
+// next picks the next envelope to release, or says how long there is none.
+func (l *Lane) next(ctx context.Context, now time.Time) (*envelope, time.Duration, error) {
+	wait := idle
+	if l.paused {
+		return nil, wait, nil
+	}
+	unclaimed := 0
+	for _, f := range l.feeds {
+		unclaimed += f.idle
+	}
+	for range l.feeds {
+		f := l.feeds[0]
+		l.feeds = append(l.feeds[1:], f) // they take turns
+		e, w, err := l.from(ctx, f, l.most-unclaimed, now)
+		if e != nil || err != nil {
+			return e, 0, err
+		}
+		wait = min(wait, w)
+	}
+	return nil, wait, nil
+}
+
+// from picks the next envelope of one source.
+func (l *Lane) from(ctx context.Context, f *feed, room int, now time.Time) (*envelope, time.Duration, error) {
+	if f.loading || f.paused {
+		return nil, idle, nil
+	}
+	if rest := f.rest.Sub(now); rest > 0 {
+		return nil, min(rest, idle), nil
+	}
+	n := l.size
+	if f.pace != nil {
+		n = min(n, max(1, int(int64(ahead/time.Microsecond)/f.pace.charge.Cost)))
+	}
+	n, err := f.available(ctx, n, now)
+	if err != nil {
+		return nil, 0, err
+	}
+	if n == 0 {
+		return nil, max(f.soonest(now), time.Millisecond), nil
+	}
+	if room < n {
+		return nil, idle, nil // an outcome wakes the lane
+	}
+	calls := l.calls(n)
+	if at := l.pace.room(calls, now, ahead); at.After(now) {
+		return nil, at.Sub(now), nil
+	}
+	if f.pace != nil {
+		if at := f.pace.room(n, now, ahead); at.After(now) {
+			return nil, at.Sub(now), nil
+		}
+	}
+	jobs := f.take(n, l.batch, now)
+	if len(jobs) == 0 {
+		return nil, 0, nil
+	}
+	l.pace.spend(l.calls(len(jobs)), now)
+	if f.pace != nil {
+		f.pace.spend(len(jobs), now)
+	}
+	return &envelope{f, jobs}, 0, nil
+}
+
+// calls is what n jobs in one envelope cost: a batch is one call.
+func (l *Lane) calls(n int) int {
+	if l.batch {
+		return 1
+	}
+	return n
+}
+
+func (f *feed) soonest(now time.Time) time.Duration {
+	wait := idle
+	if len(f.ready) > 0 {
+		wait = min(wait, f.ready[0].at.Sub(now))
+	}
+	if len(f.held) > 0 {
+		wait = min(wait, max(sweepEvery, f.held[0].at.Sub(now)))
+	}
+	return wait
+}
+
+// Load is what a lane has in hand, for people.
+type Load struct {
+	Sender    string `json:"sender"`
+	Paused    bool   `json:"paused"`
+	Sources   int    `json:"sources"`
+	Unclaimed int    `json:"unclaimed"` // with the workers
+	Claimed   int    `json:"claimed"`
+	Held      int    `json:"held"`
+	Waiting   int    `json:"waiting"` // given back, to go again
+}
+
+// Load returns what the lane has in hand.
+func (l *Lane) Load() Load {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := Load{Sender: l.sender, Paused: l.paused, Sources: len(l.feeds)}
+	for _, f := range l.feeds {
+		out.Unclaimed, out.Claimed = out.Unclaimed+f.idle, out.Claimed+len(f.out)-f.idle
+		out.Held, out.Waiting = out.Held+len(f.held), out.Waiting+len(f.ready)
+	}
+	return out
+}

@@ -1,0 +1,135 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/ledger"
+)
+
+// Handled is what became of one dead letter that somebody dealt with.
+type Handled struct {
+	Job     job.ID
+	Refused string // why nothing was done; "" where it was
+}
+
+// Redrive reopens dead jobs: they go back to their lane and through every
+// check again. Each is reopened at the outcome that it has now, so that a
+// task from before loses its claim. dryRun only says what would be done.
+func (s *Scheduler) Redrive(ctx context.Context, ids []job.ID, by string, dryRun bool) ([]Handled, error) {
+	out, err := s.handle(ctx, ids, dryRun, s.redrivable, func(e ledger.Entry) ledger.Record {
+		return ledger.Record{State: job.Pending, Attempt: 0, By: by}
+	})
+	if err != nil || dryRun {
+		return out, err
+	}
+	return out, s.reopenAll(ctx, out)
+}
+
+// Discard takes dead jobs off the list. Their outcome stays what it is.
+func (s *Scheduler) Discard(ctx context.Context, ids []job.ID, by string, dryRun bool) ([]Handled, error) {
+	return s.handle(ctx, ids, dryRun, func(context.Context, job.ID) string { return "" }, func(e ledger.Entry) ledger.Record {
+		return ledger.Record{State: e.Record.State, Reason: e.Record.Reason, Attempt: e.Record.Attempt, Discarded: true, By: by}
+	})
+}
+
+func (s *Scheduler) handle(ctx context.Context, ids []job.ID, dryRun bool, refuse func(context.Context, job.ID) string, next func(ledger.Entry) ledger.Record) ([]Handled, error) {
+	out := make([]Handled, len(ids))
+	bySource := map[job.Source][]int{}
+	for i, id := range ids {
+		out[i].Job = id
+		bySource[id.Source] = append(bySource[id.Source], i)
+	}
+	for src, all := range bySource {
+		why := refuse(ctx, src.Job(job.Key{}))
+		for part := range slices.Chunk(all, job.MaxJobs) {
+			if err := s.handlePart(ctx, out, part, why, dryRun, next); err != nil {
+				return out, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func (s *Scheduler) handlePart(ctx context.Context, out []Handled, part []int, why string, dryRun bool, next func(ledger.Entry) ledger.Record) error {
+	var entries []*ledger.Append
+	var of []int
+	for _, i := range part {
+		if out[i].Refused = why; why != "" {
+			continue
+		}
+		last, found, err := s.Ledger.Last(ctx, out[i].Job)
+		if err != nil {
+			return err
+		}
+		if !found || !last.Record.State.Dead() {
+			out[i].Refused = fmt.Sprintf("it is %s, not a dead letter", stateOf(last, found))
+			continue
+		}
+		r := next(last)
+		r.From, r.FromReason, r.Prev, r.At, r.Trace = last.Record.State, last.Record.Reason, last.Seq, time.Now().UTC(), last.Record.Trace
+		entries, of = append(entries, &ledger.Append{Entry: ledger.Entry{ID: out[i].Job, Record: r}}), append(of, i)
+	}
+	if dryRun {
+		return nil
+	}
+	s.Config.Lane.Commits.Commit(ctx, ledger.Bulk, entries)
+	for n, e := range entries {
+		switch {
+		case errors.Is(e.Err, ledger.ErrConflict):
+			out[of[n]].Refused = "somebody else dealt with it meanwhile"
+		case e.Err != nil:
+			return e.Err
+		}
+	}
+	return nil
+}
+
+func stateOf(e ledger.Entry, found bool) job.State {
+	if !found {
+		return job.Pending
+	}
+	return e.Record.State
+}
+
+// redrivable says why nothing of a source can be redriven, "" where it can.
+func (s *Scheduler) redrivable(ctx context.Context, id job.ID) string {
+	b, _, err := s.Defs.Broadcast(ctx, broadcast.IDOf(id.Name))
+	switch {
+	case errors.Is(err, definition.ErrNotFound):
+		return "its broadcast is not defined any more"
+	case err != nil:
+		return err.Error()
+	case b.State == broadcast.Cancelled:
+		return "its broadcast was cancelled"
+	case b.State == broadcast.Expired, !time.Now().Before(b.EndsAt):
+		return "its broadcast ended at " + b.EndsAt.Format(time.RFC3339) + "; write to these contacts with a new one"
+	}
+	return ""
+}
+
+// reopenAll lets finished broadcasts go on for what was redriven. A crash
+// before it is made good at the next start.
+func (s *Scheduler) reopenAll(ctx context.Context, handled []Handled) error {
+	done := map[string]bool{}
+	for _, h := range handled {
+		id := broadcast.IDOf(h.Job.Name)
+		if h.Refused != "" || done[id] {
+			continue
+		}
+		done[id] = true
+		if err := s.Tally.CatchUp(ctx, h.Job.Source); err != nil { // else it would look finished
+			return err
+		}
+		if err := s.Reopen(ctx, id); err != nil && !errors.Is(err, errIllegal) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,310 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/plan"
+)
+
+// errIllegal marks a move that the table of states does not have.
+var errIllegal = errors.New("illegal")
+
+// Illegal is a verb that a broadcast's state does not allow.
+type Illegal struct {
+	ID  string
+	Err error
+}
+
+// Error names the broadcast and its state.
+func (e *Illegal) Error() string { return fmt.Sprintf("broadcast %s: %v", e.ID, e.Err) }
+
+// Is makes an Illegal match errIllegal.
+func (e *Illegal) Is(target error) bool { return target == errIllegal }
+
+// move takes a broadcast through one verb: the definition first, by
+// compare-and-set, then the control that rechecks see. A crash between the
+// two is repaired at the next start, a failure by the next look.
+func (s *Scheduler) move(ctx context.Context, id string, v broadcast.Verb, edit func(*broadcast.Broadcast)) (moved, error) {
+	for {
+		b, rev, err := s.Defs.Broadcast(ctx, id)
+		if err != nil {
+			return moved{}, err
+		}
+		next, err := broadcast.Next(b.State, v)
+		if err != nil {
+			return moved{}, &Illegal{id, err}
+		}
+		b.State = next
+		if edit != nil {
+			edit(b)
+		}
+		rev, err = s.Defs.PutBroadcast(ctx, b, rev)
+		if errors.Is(err, definition.ErrChanged) {
+			continue
+		}
+		if err != nil {
+			return moved{}, err
+		}
+		s.Log.InfoContext(ctx, "broadcast moved", "broadcast", id, "verb", v, "state", b.State)
+		seq, err := s.controlAt(ctx, b, rev)
+		if err != nil {
+			s.adopt(b, rev, true)
+			return moved{}, fmt.Errorf("broadcast %s is %s, but workers do not know it yet: %w", id, b.State, err)
+		}
+		s.applied(b, rev)
+		return moved{b, seq}, nil
+	}
+}
+
+// moved is a broadcast after a verb, and the facts' sequence from which on
+// every recheck sees it.
+type moved struct {
+	b   *broadcast.Broadcast
+	seq uint64
+}
+
+// applied tells the lanes.
+func (s *Scheduler) applied(b *broadcast.Broadcast, rev uint64) {
+	s.adopt(b, rev, false)
+	if b.Snapshot == nil {
+		return
+	}
+	if l := s.laneOf(b.Spec.Sender); l != nil {
+		if b.State.Over() {
+			l.Close(b.Source())
+		} else {
+			l.PauseSource(b.Source(), b.State != broadcast.Running)
+		}
+	}
+}
+
+func (s *Scheduler) control(ctx context.Context, b *broadcast.Broadcast, rev uint64) error {
+	_, err := s.controlAt(ctx, b, rev)
+	return err
+}
+
+func (s *Scheduler) controlAt(ctx context.Context, b *broadcast.Broadcast, rev uint64) (uint64, error) {
+	c := facts.Control{State: facts.Running, EndsAt: b.EndsAt, Rev: rev, At: time.Now().UTC()}
+	switch b.State {
+	case broadcast.Paused, broadcast.Scheduled, broadcast.Draft:
+		c.State = facts.Paused
+	case broadcast.Cancelled:
+		c.State = facts.Cancelled
+	case broadcast.Expired:
+		c.State = facts.Ended
+	case broadcast.Running, broadcast.Done:
+	}
+	return s.Facts.SetControl(ctx, facts.SourceControl, broadcast.SourceName(b.Spec.ID, b.Occurrence), c)
+}
+
+// Launch makes a draft due now or at its time.
+func (s *Scheduler) Launch(ctx context.Context, id string) (*broadcast.Broadcast, error) {
+	ctx, span := s.Tracer.Start(ctx, "launch broadcast", trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attribute.String("carillon.broadcast", id)))
+	defer span.End()
+	b, _, err := s.Defs.Broadcast(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.launchable(ctx, b); err != nil {
+		return nil, err
+	}
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	m, err := s.move(ctx, id, broadcast.Launch, func(b *broadcast.Broadcast) {
+		now := time.Now().UTC()
+		b.Occurrence, b.LaunchedAt, b.Month, b.Trace = 1, now, now.Format("200601"), carrier["traceparent"]
+		b.DueAt, _ = b.Spec.At() // checked when it was applied
+		if b.DueAt.Before(now) {
+			b.DueAt = now
+		}
+		after, _ := b.Spec.Expiry()
+		b.DueAt = b.DueAt.UTC()
+		b.EndsAt = b.DueAt.Add(after)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m.b, nil
+}
+
+func (s *Scheduler) launchable(ctx context.Context, b *broadcast.Broadcast) error {
+	if _, err := broadcast.Next(b.State, broadcast.Launch); err != nil {
+		return &Illegal{b.Spec.ID, err}
+	}
+	if _, _, err := s.Defs.Sender(ctx, b.Spec.Sender); err != nil {
+		return fmt.Errorf("broadcast %s: %w", b.Spec.ID, err)
+	}
+	at, err := b.Spec.At()
+	if err != nil {
+		return err
+	}
+	after, err := b.Spec.Expiry()
+	if err != nil {
+		return err
+	}
+	if !at.IsZero() && !time.Now().Before(at.Add(after)) {
+		return &Illegal{b.Spec.ID, fmt.Errorf("can't launch: it was due at %s and ended %s later; give schedule.at a new time", b.Spec.Schedule.At, after)}
+	}
+	return nil
+}
+
+// Stopped is what a pause or a cancellation can say when it answers.
+type Stopped struct {
+	Broadcast *broadcast.Broadcast
+	InForce   bool // every recheck from now on sees it
+	InFlight  int  // claims without an outcome yet: these may still arrive
+}
+
+// LineTimeout bounds how long an answer waits for claims to get an outcome:
+// longer than a send may take.
+const LineTimeout = 5 * time.Second
+
+// Pause stops a broadcast until it is resumed. What is queued stays, and what
+// was claimed before gets its outcome before the answer.
+func (s *Scheduler) Pause(ctx context.Context, id string) (Stopped, error) {
+	m, err := s.move(ctx, id, broadcast.Pause, nil)
+	if err != nil {
+		return Stopped{}, err
+	}
+	return s.line(ctx, m), nil
+}
+
+// Cancel closes a broadcast: what has no outcome by then is cancelled.
+func (s *Scheduler) Cancel(ctx context.Context, id string) (Stopped, error) {
+	m, err := s.move(ctx, id, broadcast.Cancel, func(b *broadcast.Broadcast) { b.ClosedAt = time.Now().UTC() })
+	if err != nil {
+		return Stopped{}, err
+	}
+	return s.line(ctx, m), nil
+}
+
+// line waits until nothing of a stopped broadcast can leave any more.
+func (s *Scheduler) line(ctx context.Context, m moved) Stopped {
+	ctx, cancel := context.WithTimeout(ctx, LineTimeout)
+	defer cancel()
+	out := Stopped{Broadcast: m.b, InForce: s.Facts.InForce(ctx, m.seq) == nil}
+	if m.b.Snapshot == nil {
+		return out
+	}
+	src := m.b.Source()
+	if s.Tally.CatchUp(ctx, src) == nil {
+		_ = s.Tally.WaitIdle(ctx, src) // what outlasts it is counted next
+	}
+	out.InFlight = s.Tally.Of(src).States[job.Claimed]
+	return out
+}
+
+// Resume lets a paused broadcast go on.
+func (s *Scheduler) Resume(ctx context.Context, id string) (*broadcast.Broadcast, error) {
+	m, err := s.move(ctx, id, broadcast.Resume, func(b *broadcast.Broadcast) {
+		if b.Snapshot == nil && time.Now().Before(b.DueAt) {
+			b.State = broadcast.Scheduled // it was paused before it was due
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m.b, nil
+}
+
+// Reopen lets a finished broadcast go on, for jobs that are redriven.
+func (s *Scheduler) Reopen(ctx context.Context, id string) error {
+	m, err := s.move(ctx, id, broadcast.Reopen, func(b *broadcast.Broadcast) { b.ClosedAt = time.Time{} })
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.active[id]; a != nil {
+		if l := s.lanes[m.b.Spec.Sender]; l != nil {
+			l.Forget(m.b.Source())
+		}
+		a.fed = false
+	}
+	return nil
+}
+
+// freeze fixes the audience of a broadcast that is due.
+func (s *Scheduler) freeze(ctx context.Context, id string) error {
+	ctx, span := s.Tracer.Start(ctx, "freeze audience", trace.WithAttributes(attribute.String("carillon.broadcast", id)))
+	defer span.End()
+	b, rev, err := s.Defs.Broadcast(ctx, id)
+	if err != nil {
+		return err
+	}
+	if b.Snapshot != nil || b.State.Over() { // it has moved on since the look that came here
+		s.adopt(b, rev, true)
+		return nil
+	}
+	spec, _, err := s.Defs.Sender(ctx, b.Spec.Sender)
+	if err != nil {
+		return err
+	}
+	at := time.Now().UTC()
+	ms, log, err := s.members(ctx, b, windowOf(spec.AdWindow), at)
+	if err != nil {
+		return err
+	}
+	snap, err := s.Audiences.Save(ctx, broadcast.SourceName(id, b.Occurrence), ms)
+	if err != nil {
+		return err
+	}
+	part, err := s.Ledger.Place(ctx, b.Month, snap.Count)
+	if err != nil {
+		return err
+	}
+	return s.frozen(ctx, b, rev, snap, part, log)
+}
+
+// frozen stores the snapshot, unless the broadcast was closed meanwhile. A
+// pause meanwhile keeps it.
+func (s *Scheduler) frozen(ctx context.Context, b *broadcast.Broadcast, rev uint64, snap broadcast.Snapshot, part int, log broadcast.FreezeLog) error {
+	for {
+		b.Snapshot, b.Part, b.Frozen = &snap, part, &log
+		now, err := s.Defs.PutBroadcast(ctx, b, rev)
+		if err == nil {
+			s.Log.InfoContext(ctx, "audience frozen", "broadcast", b.Spec.ID, "contacts", snap.Count)
+			s.adopt(b, now, true)
+			return nil
+		}
+		if !errors.Is(err, definition.ErrChanged) {
+			return err
+		}
+		if b, rev, err = s.Defs.Broadcast(ctx, b.Spec.ID); err != nil {
+			return err
+		}
+		if b.State.Over() || b.Snapshot != nil {
+			s.adopt(b, rev, true)
+			return nil
+		}
+	}
+}
+
+// windowOf is the window that the order of sending goes by.
+func windowOf(adHours int) time.Duration { return max(24, time.Duration(adHours)) * time.Hour }
+
+func (s *Scheduler) members(ctx context.Context, b *broadcast.Broadcast, window time.Duration, at time.Time) ([]plan.Member, broadcast.FreezeLog, error) {
+	log := broadcast.FreezeLog{At: at}
+	sel, err := plan.NewSelector(b.Spec.Audience)
+	if err != nil {
+		return nil, log, err
+	}
+	var ms []plan.Member
+	log.Facts, err = s.Facts.Each(ctx, b.Spec.Sender, sel.Collect(&ms, &log, window, at))
+	if err != nil {
+		return nil, log, err
+	}
+	plan.Order(ms)
+	return ms, log, nil
+}

@@ -1,0 +1,281 @@
+// Package story tells what became of a job, or of everything that was meant
+// for a contact, from what is recorded. It answers "why didn't she get it?"
+// and changes nothing.
+package story
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/carillon-dev/carillon/internal/audience"
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/plan"
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+// Step is one thing that happened.
+type Step struct {
+	At     time.Time
+	What   string // launched, frozen, or a state of the job
+	Text   string // in words
+	Record *ledger.Record
+	Seq    uint64
+}
+
+// Story is what became of one job.
+type Story struct {
+	Job        job.ID
+	Broadcast  string
+	InAudience bool
+	State      job.State
+	Bucket     job.Bucket
+	Reason     reason.Code
+	Steps      []Step
+	Now        *Now // what the gate would say now, of a job that can still move
+}
+
+// Now is what the gate would say at this moment.
+type Now struct {
+	Verdict string
+	Rule    string
+	Reason  reason.Code
+	Text    string
+}
+
+// Teller reads what stories need.
+type Teller struct {
+	Defs      *definition.Store
+	Facts     *facts.Store
+	Audiences *audience.Store
+	Ledger    *ledger.Ledger
+	Gate      *gate.Gate
+}
+
+// ErrUnknownJob says that no broadcast has such a job.
+var ErrUnknownJob = errors.New("no broadcast has that job")
+
+// Job tells the story of one job.
+func (t *Teller) Job(ctx context.Context, id job.ID) (Story, error) {
+	b, _, err := t.Defs.Broadcast(ctx, broadcast.IDOf(id.Name))
+	if errors.Is(err, definition.ErrNotFound) {
+		return Story{}, fmt.Errorf("job %s: %w", id, ErrUnknownJob)
+	}
+	if err != nil {
+		return Story{}, err
+	}
+	if b.Snapshot == nil || b.Source() != id.Source {
+		return Story{}, fmt.Errorf("job %s: %w", id, ErrUnknownJob)
+	}
+	s, err := t.tell(ctx, b, id)
+	if err == nil && !s.InAudience {
+		return Story{}, fmt.Errorf("job %s: %w", id, ErrUnknownJob)
+	}
+	return s, err
+}
+
+func (t *Teller) tell(ctx context.Context, b *broadcast.Broadcast, id job.ID) (Story, error) {
+	s := Story{Job: id, Broadcast: b.Spec.ID, State: job.Pending}
+	in, err := t.inAudience(ctx, b, id.Contact)
+	if err != nil || !in {
+		return s, err
+	}
+	s.InAudience = true
+	s.Steps = []Step{
+		{At: b.LaunchedAt, What: "launched", Text: "broadcast " + b.Spec.ID + " was launched, due " + stamp(b.DueAt)},
+		{At: b.Frozen.At, What: "planned", Text: fmt.Sprintf("audience frozen with %d contacts, this one among them", b.Snapshot.Count)},
+	}
+	err = t.Ledger.History(ctx, id, func(e ledger.Entry) error {
+		r := e.Record
+		if !r.Discarded {
+			s.State, s.Reason = r.State, r.Reason
+		}
+		s.Steps = append(s.Steps, Step{At: r.At, What: string(r.State), Text: Sentence(r), Record: &r, Seq: e.Seq})
+		return nil
+	})
+	if err != nil {
+		return s, err
+	}
+	t.close(b, &s)
+	if !s.State.Ended() && !b.State.Over() || s.State.Dead() {
+		s.Now, err = t.now(ctx, b, id)
+	}
+	return s, err
+}
+
+// close adds what the end of the broadcast made of the job.
+func (t *Teller) close(b *broadcast.Broadcast, s *Story) {
+	s.Bucket = s.State.Bucket(b.State.Closing())
+	switch {
+	case s.State.Ended():
+		return
+	case s.Bucket == job.InCancelled:
+		s.Reason = reason.Cancelled
+		s.Steps = append(s.Steps, Step{At: b.ClosedAt, What: "cancelled", Text: "the broadcast was cancelled before this message left"})
+	case s.Bucket == job.InExpired:
+		s.Reason = reason.Expired
+		s.Steps = append(s.Steps, Step{At: b.ClosedAt, What: "expired", Text: "the broadcast ended at " + stamp(b.EndsAt) + " before this message left"})
+	case b.State == broadcast.Paused:
+		s.Steps = append(s.Steps, Step{At: time.Now().UTC(), What: "waiting", Text: "the broadcast is paused; resume it with: carillon broadcast resume " + b.Spec.ID})
+	case len(s.Steps) == 2:
+		s.Steps = append(s.Steps, Step{At: time.Now().UTC(), What: "waiting", Text: "not tried yet: its turn has not come"})
+	}
+}
+
+func (t *Teller) inAudience(ctx context.Context, b *broadcast.Broadcast, k job.Key) (bool, error) {
+	found := false
+	for i := 0; !found; i++ {
+		keys, err := t.Audiences.Chunk(ctx, *b.Snapshot, i)
+		if err != nil {
+			return false, err
+		}
+		if keys == nil {
+			return false, nil
+		}
+		found = slices.Contains(keys, k)
+	}
+	return true, nil
+}
+
+func (t *Teller) now(ctx context.Context, b *broadcast.Broadcast, id job.ID) (*Now, error) {
+	r, ok, err := t.Facts.Contact(ctx, id.Sender, id.Contact)
+	if err != nil || !ok {
+		return nil, err
+	}
+	spec, _, err := t.Defs.Sender(ctx, id.Sender)
+	if err != nil {
+		return nil, err
+	}
+	text, err := broadcast.ParseTemplate(b.Spec.Message.Text)
+	if err != nil {
+		return nil, err
+	}
+	v := t.Gate.Forecast(r, &definition.Planned{Spec: b.Spec, Text: text}, spec, time.Now()).Verdict
+	return &Now{Verdict: v.Kind.String(), Rule: v.Rule, Reason: v.Reason, Text: v.Explain()}, nil
+}
+
+// Contact is everything that was meant for one contact of a sender.
+type Contact struct {
+	Key     job.Key
+	Known   bool
+	Record  contact.Record
+	Stories []Story  // of broadcasts with the contact in their audience, oldest first
+	Missed  []Missed // broadcasts without it
+}
+
+// Missed says why a contact is not in a broadcast's audience.
+type Missed struct {
+	Broadcast string
+	Why       string
+}
+
+// Contact tells everything that was meant for a contact.
+func (t *Teller) Contact(ctx context.Context, sender, address string) (Contact, error) {
+	c := Contact{Key: t.Facts.Key(sender, address)}
+	var err error
+	if c.Record, c.Known, err = t.Facts.Contact(ctx, sender, c.Key); err != nil {
+		return c, err
+	}
+	ids, err := t.Defs.Broadcasts(ctx)
+	if err != nil {
+		return c, err
+	}
+	var launched []*broadcast.Broadcast
+	for _, id := range ids {
+		b, _, err := t.Defs.Broadcast(ctx, id)
+		if err != nil {
+			return c, err
+		}
+		if b.Spec.Sender == sender && !b.LaunchedAt.IsZero() {
+			launched = append(launched, b)
+		}
+	}
+	slices.SortFunc(launched, func(a, b *broadcast.Broadcast) int { return a.LaunchedAt.Compare(b.LaunchedAt) })
+	for _, b := range launched {
+		if b.Snapshot == nil {
+			c.Missed = append(c.Missed, Missed{b.Spec.ID, "its audience is not frozen; it is " + string(b.State)})
+			continue
+		}
+		s, err := t.tell(ctx, b, b.Source().Job(c.Key))
+		if err != nil {
+			return c, err
+		}
+		if s.InAudience {
+			c.Stories = append(c.Stories, s)
+			continue
+		}
+		c.Missed = append(c.Missed, Missed{b.Spec.ID, whyMissed(b, c)})
+	}
+	return c, nil
+}
+
+// whyMissed says what keeps a contact out of an audience, by what is known of
+// it now.
+func whyMissed(b *broadcast.Broadcast, c Contact) string {
+	if !c.Known {
+		return "nothing is known of this contact; was it imported for this sender?"
+	}
+	sel, err := plan.NewSelector(b.Spec.Audience)
+	if err != nil {
+		return err.Error()
+	}
+	if why := sel.Why(c.Record); why != "" {
+		return why
+	}
+	return "it was not known, or did not match, when the audience was frozen at " + stamp(b.Frozen.At) + "; it would match now"
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+
+// Sentence says in words what a record means.
+func Sentence(r ledger.Record) string {
+	var b strings.Builder
+	switch r.State {
+	case job.Claimed:
+		fmt.Fprintf(&b, "attempt %d: a worker claimed it to send it by rule %s", r.Attempt, r.Rule)
+	case job.Sent:
+		fmt.Fprintf(&b, "the platform accepted it as %s", r.MessageID)
+	case job.Pending:
+		switch {
+		case r.From.Ended():
+			fmt.Fprintf(&b, "redriven by %s: it goes through every check again", r.By)
+		case r.From == job.Held:
+			b.WriteString("the time it was held until has come")
+		default:
+			b.WriteString("nothing left; it goes again")
+		}
+	default:
+		b.WriteString(string(r.State))
+	}
+	if r.Discarded {
+		return "taken off the dead letters by " + r.By
+	}
+	if r.Reason != "" {
+		fmt.Fprintf(&b, ": %s", r.Reason)
+		if e, ok := reason.Lookup(r.Reason); ok {
+			fmt.Fprintf(&b, " (%s)", strings.TrimSuffix(e.Meaning, "."))
+		}
+	}
+	if r.Code != 0 {
+		fmt.Fprintf(&b, "; platform error %d/%d", r.Code, r.Subcode)
+	}
+	if r.Detail != "" {
+		fmt.Fprintf(&b, " %q", r.Detail)
+	}
+	if r.Evidence != "" && r.State != job.Sent {
+		fmt.Fprintf(&b, "; %s", r.Evidence)
+	}
+	if !r.Until.IsZero() {
+		fmt.Fprintf(&b, "; not before %s", stamp(r.Until))
+	}
+	return b.String()
+}
