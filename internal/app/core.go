@@ -1,0 +1,145 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/carillon-dev/carillon/internal/audience"
+	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/deadletter"
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/engine"
+	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/internal/subject"
+	"github.com/carillon-dev/carillon/internal/telemetry"
+	"github.com/carillon-dev/carillon/pkg/policy"
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+// core is what both sides work with: the engines, and the rooms on them.
+type core struct {
+	*stack
+	cfg       Config
+	engines   *engine.Engines
+	names     subject.Names
+	tracer    trace.Tracer
+	defs      *definition.Store
+	facts     *facts.Store
+	view      *facts.View
+	keys      facts.Keys
+	audiences *audience.Store
+	ledger    *ledger.Ledger
+	commits   *ledger.Committer
+	dead      *deadletter.Store
+	gate      *gate.Gate
+	secrets   secrets
+}
+
+// open connects to or starts the engines and opens the rooms on them.
+func open(ctx context.Context, cfg Config) (c *core, err error) {
+	if cfg, err = cfg.withDefaults(); err != nil {
+		return nil, err
+	}
+	c = &core{stack: newStack(), cfg: cfg}
+	defer func() {
+		if err != nil {
+			_ = c.stop(stopTimeout) // the cause of the failed start is what counts
+		}
+	}()
+	if c.names, err = subject.New(cfg.Prefix); err != nil {
+		return nil, err
+	}
+	traces, err := telemetry.OpenTraces(ctx, "carillon")
+	if err != nil {
+		return nil, err
+	}
+	c.onStop("traces", func(context.Context) error { return traces.Close() })
+	c.tracer = traces.Tracer()
+	if c.engines, err = engine.Start(ctx, engine.Config{Data: cfg.Data, NATSURL: cfg.NATSURL, RedisURL: cfg.RedisURL, Log: cfg.Log}); err != nil {
+		return nil, err
+	}
+	c.onStop("engines", func(context.Context) error { return c.engines.Stop() })
+	if err = c.rooms(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *core) rooms(ctx context.Context) error {
+	nc, js := c.engines.NATS, c.engines.JetStream
+	keyFile := c.cfg.KeyFile
+	if keyFile == "" {
+		keyFile = filepath.Join(c.cfg.Data, "installation.key")
+	}
+	secret, err := secretFile(keyFile)
+	if err != nil {
+		return err
+	}
+	keyer := contact.NewKeyer(secret)
+	if c.defs, err = definition.Open(ctx, js, c.names); err != nil {
+		return err
+	}
+	print, err := c.defs.Bind(ctx, "key", keyer.Fingerprint())
+	if err != nil {
+		return err
+	}
+	if print != keyer.Fingerprint() {
+		return fmt.Errorf("%s is not the key that this installation's contacts are known by; restore the right one, or set CARILLON_KEY_FILE", keyFile)
+	}
+	if c.facts, err = facts.Open(ctx, nc, js, c.names, keyer); err != nil {
+		return err
+	}
+	c.onStop("facts", func(context.Context) error { return c.facts.Close() })
+	if c.audiences, err = audience.Open(ctx, js, c.names); err != nil {
+		return err
+	}
+	if c.dead, err = deadletter.Open(ctx, nc, js, c.names); err != nil {
+		return err
+	}
+	c.ledger = ledger.New(js, c.names)
+	cctx, cancel := context.WithCancel(context.Background())
+	c.commits = ledger.NewCommitter(cctx, nc, js, c.names)
+	c.onStop("committer", func(context.Context) error { cancel(); c.commits.Wait(); return nil })
+	c.keys = facts.NewKeys(c.cfg.Prefix)
+	c.view = facts.NewView(c.engines.Redis.Client, c.engines.Redis, c.keys, c.facts.Identity())
+	c.gate = gate.New(c.engines.Redis.Client, c.keys, c.view, policy.Default())
+	return nil
+}
+
+// GiveBack tells the scheduler of jobs that may not go yet. It may get lost:
+// then they are released again later.
+func (c *core) GiveBack(ctx context.Context, s job.Source, jobs []job.Ref, notBefore time.Time, why reason.Code) {
+	data, err := json.Marshal(scheduler.Returned{Source: s, Jobs: jobs, NotBefore: notBefore, Reason: why})
+	if err == nil {
+		err = c.engines.NATS.Publish(c.names.Returned(s.Sender), data)
+	}
+	if err != nil {
+		c.cfg.Log.WarnContext(ctx, "jobs could not be given back; they are released again later", "source", s.Name, "error", err)
+	}
+}
+
+// BlockContact leaves a contact alone until it writes again.
+func (c *core) BlockContact(ctx context.Context, sender, address string, at time.Time) error {
+	_, err := c.facts.Merge(ctx, sender, []contact.Update{{Address: address, BlockedAt: at}})
+	return err
+}
+
+// PauseSender stops a sender until somebody resumes it.
+func (c *core) PauseSender(ctx context.Context, id string, why reason.Code, detail string) error {
+	_, err := c.facts.EditControl(ctx, facts.SenderControl, id, func(old facts.Control) (facts.Control, bool) {
+		if old.State == facts.Paused {
+			return old, false
+		}
+		return facts.Control{State: facts.Paused, Reason: why, Why: detail, Rev: old.Rev + 1, At: time.Now().UTC()}, true
+	})
+	return err
+}

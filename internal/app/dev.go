@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/carillon-dev/carillon/internal/deliver"
+	"github.com/carillon-dev/carillon/internal/sandbox"
+)
+
+// Dev is everything in one process: engines, both sides, and the sandbox
+// where no platform is named.
+type Dev struct {
+	core    *core
+	addr    string
+	sandbox string
+	stats   *deliver.Stats
+}
+
+// StartDev starts everything. Started again on the same data it goes on where
+// it was, killed or not.
+func StartDev(ctx context.Context, cfg Config) (*Dev, error) {
+	c, err := open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dev{core: c}
+	if err := d.start(ctx); err != nil {
+		return nil, errors.Join(err, c.stop(stopTimeout))
+	}
+	return d, nil
+}
+
+func (d *Dev) start(ctx context.Context) (err error) {
+	c := d.core
+	if c.cfg.MetaURL == "" {
+		if err := d.startSandbox(); err != nil {
+			return err
+		}
+	}
+	side, err := c.schedule(ctx)
+	if err != nil {
+		return err
+	}
+	if d.stats, err = c.work(ctx); err != nil {
+		return err
+	}
+	d.addr, err = c.serve(side)
+	return err
+}
+
+// startSandbox serves the stand-in platform on a port of its own, as real a
+// peer as any.
+func (d *Dev) startSandbox() error {
+	c := d.core
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	box := sandbox.New(sandbox.Options{RatePerSecond: c.cfg.SandboxRate, Log: c.cfg.Log})
+	c.run("sandbox", func(ctx context.Context) error { return box.Serve(ctx, ln) })
+	d.sandbox = "http://" + ln.Addr().String()
+	c.cfg.MetaURL, c.secrets.fallback = d.sandbox, "sandbox"
+	return nil
+}
+
+// API returns the base URL of the API.
+func (d *Dev) API() string { return "http://" + d.addr }
+
+// Sandbox returns the base URL of the sandbox, "" where the platform is
+// another.
+func (d *Dev) Sandbox() string { return d.sandbox }
+
+// Token returns the API's token.
+func (d *Dev) Token() (string, error) { return d.core.token() }
+
+// Stats returns what deliveries cost so far.
+func (d *Dev) Stats() *deliver.Stats { return d.stats }
+
+// Failed is sent what ends the process: a room that can't go on.
+func (d *Dev) Failed() <-chan error { return d.core.fatal }
+
+// Stop stops everything, what was started last first.
+func (d *Dev) Stop() error { return d.core.stop(stopTimeout) }

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carillon-dev/carillon/pkg/client"
+)
+
+// maxApply is the largest file that the server takes.
+const maxApply = 1 << 20
+
+func newApplyCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "apply FILE…",
+		Short: "Create or update what YAML documents define; - reads standard input",
+		Long: "Create or update what YAML documents define: kind Sender and kind Broadcast. A file is applied\n" +
+			"whole or not at all; an error names its file and line. FILE - is standard input.",
+		Example: "  carillon apply senders.yaml spring-menu.yaml",
+		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, files []string) error {
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			all := client.ApplyResult{Applied: []client.Applied{}}
+			for _, file := range files {
+				var r client.ApplyResult
+				var data []byte
+				if data, err = s.readDocuments(file); err != nil {
+					break
+				}
+				if r, err = c.Apply(cmd.Context(), shownName(file), bytes.NewReader(data)); err != nil {
+					break
+				}
+				all.Applied = append(all.Applied, r.Applied...)
+			}
+			return errors.Join(err, s.writeApplied(all))
+		},
+	}
+}
+
+// shownName is what errors call a file.
+func shownName(file string) string {
+	if file == "-" {
+		return "stdin"
+	}
+	return file
+}
+
+func (s *session) readDocuments(file string) ([]byte, error) {
+	r := s.in
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		r = f
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxApply+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", shownName(file), err)
+	}
+	if len(data) > maxApply {
+		return nil, fmt.Errorf("%s: more than 1 MiB: split it into several files", shownName(file))
+	}
+	return data, nil
+}
+
+func (s *session) writeApplied(r client.ApplyResult) error {
+	if s.json {
+		return s.writeJSON(r)
+	}
+	for _, a := range r.Applied {
+		if _, err := fmt.Fprintf(s.out, "%s %s %s\n", a.Kind, a.ID, s.out.Paint(stateColor(a.Action), a.Action)); err != nil {
+			return err
+		}
+		for _, w := range a.Warnings {
+			fmt.Fprintf(s.err, "%s %s: warning: %s\n", a.Kind, a.ID, oneLine(w))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,342 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/carillon-dev/carillon/pkg/client"
+	"github.com/carillon-dev/carillon/pkg/reason"
+)
+
+const fakeToken = "secret"
+
+// fake speaks the API over a few fixed values; only what a test moves moves.
+type fake struct {
+	mu       sync.Mutex
+	launched bool
+	polls    int
+}
+
+func newFake() *httptest.Server {
+	f := &fake{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/apply", f.apply)
+	mux.HandleFunc("GET /v1/senders", func(w http.ResponseWriter, _ *http.Request) { lines(w, openSender(), pausedSender()) })
+	mux.HandleFunc("GET /v1/senders/{id}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, pausedSender()) })
+	mux.HandleFunc("POST /v1/senders/{id}/{verb}", f.sender)
+	mux.HandleFunc("POST /v1/senders/{id}/contacts", f.contacts)
+	mux.HandleFunc("POST /v1/senders/{id}/optouts", f.optOut)
+	mux.HandleFunc("GET /v1/broadcasts", func(w http.ResponseWriter, _ *http.Request) { lines(w, doneBroadcast(), draftBroadcast()) })
+	mux.HandleFunc("GET /v1/broadcasts/{id}", f.broadcast)
+	mux.HandleFunc("POST /v1/broadcasts/{id}/{verb}", f.move)
+	mux.HandleFunc("GET /v1/broadcasts/{id}/progress", f.progress)
+	mux.HandleFunc("GET /v1/broadcasts/{id}/forecast", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, aForecast()) })
+	mux.HandleFunc("GET /v1/broadcasts/{id}/audit", f.audit)
+	mux.HandleFunc("GET /v1/jobs/{job}", f.job)
+	mux.HandleFunc("GET /v1/contacts", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, aContact()) })
+	mux.HandleFunc("GET /v1/dead", f.dead)
+	mux.HandleFunc("GET /v1/dead/{job}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, letters()[1]) })
+	mux.HandleFunc("POST /v1/dead/{verb}", f.handle)
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+fakeToken {
+			refuse(w, 401, "the token is not this server's")
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}
+
+func refuse(w http.ResponseWriter, status int, detail string) {
+	answer(w, status, client.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736"})
+}
+
+func lines(w http.ResponseWriter, vs ...any) {
+	for _, v := range vs {
+		json.NewEncoder(w).Encode(v)
+	}
+}
+
+func (f *fake) apply(w http.ResponseWriter, r *http.Request) {
+	in := bufio.NewScanner(r.Body)
+	for n := 1; in.Scan(); n++ {
+		if strings.HasPrefix(in.Text(), "colour:") {
+			refuse(w, 422, fmt.Sprintf("%s:%d: unknown field colour", r.URL.Query().Get("file"), n))
+			return
+		}
+	}
+	answer(w, 200, client.ApplyResult{Applied: []client.Applied{
+		{Kind: "Sender", ID: "bakery", Action: "created"},
+		{Kind: "Broadcast", ID: "spring-menu", Action: "unchanged", Warnings: []string{"promotional_wording: says 20 % off"}},
+	}})
+}
+
+func (f *fake) sender(w http.ResponseWriter, r *http.Request) {
+	v := openSender()
+	if r.PathValue("verb") == "pause" {
+		v = pausedSender()
+	}
+	answer(w, 200, client.MovedSender{Sender: v, InForce: r.PathValue("id") != "late"})
+}
+
+// contacts takes every row but those whose id is bad.
+func (f *fake) contacts(w http.ResponseWriter, r *http.Request) {
+	enc, check := json.NewEncoder(w), r.URL.Query().Get("check") == "true"
+	var p client.ImportProgress
+	in := bufio.NewScanner(r.Body)
+	for line := 1; in.Scan(); line++ {
+		if line == 1 {
+			if !strings.HasPrefix(in.Text(), "id") {
+				enc.Encode(client.ImportEvent{Error: &client.Problem{Status: 422, Title: "Unprocessable", Detail: `line 1: no column "id"`}})
+				return
+			}
+			continue
+		}
+		p.Rows++
+		if strings.HasPrefix(in.Text(), "bad") {
+			p.Bad++
+			enc.Encode(client.ImportEvent{Bad: &client.BadRow{Line: line, Reason: "id must be\nat most 256 bytes"}})
+			continue
+		}
+		p.Written++
+	}
+	enc.Encode(client.ImportEvent{Progress: &p})
+	enc.Encode(client.ImportEvent{Done: &client.ImportDone{ImportProgress: p, InForce: !check, Check: check}})
+}
+
+func (f *fake) optOut(w http.ResponseWriter, r *http.Request) {
+	var o client.OptOutRequest
+	json.NewDecoder(r.Body).Decode(&o)
+	switch {
+	case o.Contact == "7302":
+		answer(w, 202, client.OptOutResult{InForce: true, InFlight: []string{jobOf("b")}})
+	case o.Contact == "7303":
+		answer(w, 202, client.OptOutResult{InFlight: []string{}})
+	default:
+		answer(w, 200, client.OptOutResult{InForce: true, InFlight: []string{}})
+	}
+}
+
+func (f *fake) broadcast(w http.ResponseWriter, r *http.Request) {
+	switch r.PathValue("id") {
+	case "spring-menu":
+		answer(w, 200, doneBroadcast())
+	case "broken":
+		refuse(w, 500, "the ledger can't be read")
+	default:
+		refuse(w, 404, fmt.Sprintf("broadcast %q is not defined", r.PathValue("id")))
+	}
+}
+
+func (f *fake) move(w http.ResponseWriter, r *http.Request) {
+	b := doneBroadcast()
+	switch verb := r.PathValue("verb"); {
+	case r.PathValue("id") == "old":
+		refuse(w, 409, "broadcast old: can't "+verb+" a broadcast that is done")
+	case verb == "launch":
+		f.mu.Lock()
+		f.launched = true
+		f.mu.Unlock()
+		b.State, b.DueAt = "scheduled", day(10, 0, 0)
+		answer(w, 200, b)
+	case verb == "resume":
+		b.State = "running"
+		answer(w, 200, b)
+	default:
+		b.State = map[string]string{"pause": "paused", "cancel": "cancelled"}[verb]
+		answer(w, 200, client.Stopped{Broadcast: b, InForce: true, InFlight: 3})
+	}
+}
+
+// progress runs through a short life, a step for every time it is asked.
+func (f *fake) progress(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.PathValue("id") == "draft" {
+		answer(w, 200, client.Progress{ID: "draft", State: "draft"})
+		return
+	}
+	life := lifeOfBroadcast()
+	answer(w, 200, life[min(f.polls, len(life)-1)])
+	f.polls++
+}
+
+func (f *fake) audit(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Query().Get("bucket") != "":
+		lines(w,
+			client.AuditMember{Job: jobOf("a"), Contact: "aaaaaaaaaaaaaaaaaaaaaa", ID: "7301", Bucket: "blocked", State: "blocked", Reason: reason.WindowClosed},
+			client.AuditMember{Job: jobOf("b"), Contact: "bbbbbbbbbbbbbbbbbbbbbb", Bucket: "blocked", State: "blocked", Reason: reason.OptedOut})
+	case r.PathValue("id") == "crooked":
+		answer(w, 200, crookedAudit())
+	default:
+		answer(w, 200, anAudit())
+	}
+}
+
+func (f *fake) job(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.PathValue("job"), "nobody") {
+		refuse(w, 404, "job "+r.PathValue("job")+": no broadcast has that job")
+		return
+	}
+	answer(w, 200, blockedStory())
+}
+
+func (f *fake) dead(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	for _, l := range letters() {
+		if q.Get("reason") == "" || q.Get("reason") == string(l.Reason) {
+			lines(w, l)
+		}
+	}
+}
+
+func (f *fake) handle(w http.ResponseWriter, r *http.Request) {
+	var h client.HandleRequest
+	json.NewDecoder(r.Body).Decode(&h)
+	if h.Filter != nil {
+		answer(w, 200, client.HandleResult{Matched: 12_000, Done: 12_000, Refused: []client.Refusal{}})
+		return
+	}
+	answer(w, 200, client.HandleResult{Matched: 2, Done: 1, RefusedCount: 1, Refused: []client.Refusal{{Job: jobOf("b"), Why: "its broadcast was cancelled"}}})
+}
+
+// The values.
+
+func day(h, m, s int) time.Time { return time.Date(2026, 11, 22, h, m, s, 0, time.UTC) }
+
+func jobOf(letter string) string {
+	return "202611.0.bakery." + strings.Repeat(letter, 22) + ".spring-menu~1"
+}
+
+func openSender() client.Sender {
+	return client.Sender{ID: "bakery", State: "open", Load: &client.LaneLoad{Sources: 1, Unclaimed: 1200, Claimed: 50, Held: 7, Waiting: 3}, Spec: client.SenderSpec{
+		Kind: "Sender", ID: "bakery", Channel: "messenger", Account: "1234567890", Credential: "env:BAKERY_TOKEN", Rate: client.Rate{PerSecond: 300}, Batch: true,
+		Timezone: "Europe/Oslo", QuietHours: &client.QuietHours{From: "21:00", To: "08:00"}, Capabilities: []string{"utility", "human_agent"},
+	}}
+}
+
+func pausedSender() client.Sender {
+	return client.Sender{ID: "cafe", State: "paused", Reason: reason.CredentialInvalid, Why: "the platform refuses its token: error 190/463", Since: day(9, 30, 0), Spec: client.SenderSpec{
+		Kind: "Sender", ID: "cafe", Channel: "instagram", Account: "17841400000000000", Credential: "file:/run/secrets/cafe", AdWindow: 168,
+	}}
+}
+
+func draftBroadcast() client.Broadcast {
+	return client.Broadcast{ID: "summer", Sender: "cafe", State: "draft", Spec: client.BroadcastSpec{ID: "summer", Sender: "cafe"}}
+}
+
+func doneBroadcast() client.Broadcast {
+	life := lifeOfBroadcast()
+	return client.Broadcast{
+		ID: "spring-menu", Sender: "bakery", State: "done", Occurrence: 1, Source: "spring-menu~1", LaunchedAt: day(9, 59, 0), DueAt: day(10, 0, 0), EndsAt: day(16, 0, 0), ClosedAt: day(10, 3, 12),
+		Spec: client.BroadcastSpec{
+			Kind: "Broadcast", ID: "spring-menu", Sender: "bakery", Message: client.Message{Text: "Hello {{.name}}, the spring menu is here: asparagus, rhubarb, and the first strawberries of the year.", Promotional: true},
+			Audience: client.Audience{Labels: []string{"regular"}, ExcludeLabels: []string{"staff"}, Where: `attributes.city == "Oslo"`}, Pace: client.Pace{PerSecond: 50}, ExpiresAfter: "6h",
+		},
+		Frozen:   &client.Frozen{At: day(10, 0, 0), Contacts: 1_000_000, Seen: 1_200_000, NotMatching: 199_998, Errors: 2, Example: "no such key: city"},
+		Progress: life[len(life)-1],
+	}
+}
+
+// lifeOfBroadcast is a broadcast from before its freeze to its end.
+func lifeOfBroadcast() []client.Progress {
+	at := func(s int, state string, c client.Counts, by map[reason.Code]int) client.Progress {
+		p := client.Progress{ID: "spring-menu", State: state, Frozen: by != nil, Counts: c, ByReason: by, At: day(10, 0, s)}
+		if p.Frozen {
+			p.Audience = 1_000_000
+		}
+		return p
+	}
+	return []client.Progress{
+		at(0, "scheduled", client.Counts{}, nil),
+		at(1, "running", client.Counts{Pending: 1_000_000}, map[reason.Code]int{}),
+		at(2, "running", client.Counts{Sent: 599_997, Blocked: 12_000, Failed: 12, Unknown: 3, Pending: 387_988, Held: 40, Claimed: 500}, map[reason.Code]int{reason.WindowClosed: 11_000, reason.OptedOut: 1000, reason.RecipientNotFound: 12, reason.OutcomeUnknown: 3}),
+		at(3, "paused", client.Counts{Sent: 600_497, Blocked: 12_000, Failed: 12, Unknown: 3, Pending: 387_488, Held: 40}, map[reason.Code]int{reason.WindowClosed: 11_000, reason.OptedOut: 1000, reason.RecipientNotFound: 12, reason.OutcomeUnknown: 3}),
+		at(4, "done", client.Counts{Sent: 980_985, Blocked: 19_000, Failed: 12, Unknown: 3}, map[reason.Code]int{reason.WindowClosed: 18_000, reason.OptedOut: 1000, reason.RecipientNotFound: 12, reason.OutcomeUnknown: 3}),
+	}
+}
+
+func aForecast() client.Forecast {
+	return client.Forecast{
+		At: day(10, 0, 0), Audience: 1_000_000, Send: map[string]int{"standard_window": 900_000, "ad_window": 1}, Hold: map[reason.Code]int{reason.QuietHours: 20_000},
+		Block: map[reason.Code]int{reason.WindowClosed: 79_000, reason.OptedOut: 999},
+	}
+}
+
+func anAudit() client.Audit {
+	return client.Audit{
+		Audience: 1_000_000, Sent: 980_885, Blocked: 19_000, Failed: 12, Unknown: 3, Pending: 100, Balanced: true, State: "running", Frozen: true, Claimed: 50, LedgerSeq: 2_987_654,
+		ByReason: map[reason.Code]int{reason.WindowClosed: 18_000, reason.OptedOut: 1000, reason.RecipientNotFound: 12, reason.OutcomeUnknown: 3},
+		Held:     map[reason.Code]int{reason.QuietHours: 40}, Problems: []string{},
+	}
+}
+
+func crookedAudit() client.Audit {
+	a := anAudit()
+	a.Balanced, a.Problems = false, []string{
+		"the running tally says 980884 sent, the ledger has 980885",
+		jobOf("a") + " at 17: record says that it follows claimed at 3, but sent at 16 came before it",
+	}
+	return a
+}
+
+func letters() []client.Letter {
+	return []client.Letter{
+		{Job: jobOf("a"), Sender: "bakery", Contact: "7301", Source: "spring-menu~1", State: "blocked", Reason: reason.WindowClosed, Evidence: "last inbound 2026-11-21 06:48:00Z, 27h 12m before", At: day(10, 0, 2), Trace: "4bf92f3577b34da6a3ce929d0e0e4736", Seq: 7},
+		{Job: jobOf("c"), Sender: "bakery", Contact: "7309", Source: "spring-menu~1", State: "failed", Reason: reason.RecipientNotFound, Rule: "standard_window", Evidence: "last inbound 2026-11-22 06:48:00Z", At: day(10, 0, 3), Attempt: 1, Code: 100, Subcode: 2018001, Detail: "No matching user found", Trace: "00f067aa0ba902b74bf92f3577b34da6", Seq: 9},
+	}
+}
+
+func blockedStory() client.Story {
+	return client.Story{
+		Job: jobOf("a"), Broadcast: "spring-menu", State: "blocked", Bucket: "blocked", Reason: reason.WindowClosed,
+		Steps: []client.Step{
+			{At: day(9, 59, 0), What: "launched", Text: "broadcast spring-menu was launched, due 2026-11-22 10:00:00Z"},
+			{At: day(10, 0, 0), What: "planned", Text: "audience frozen with 1000000 contacts, this one among them"},
+			{At: day(10, 0, 1), What: "claimed", Text: "attempt 1: a worker claimed it to send it by rule standard_window", Seq: 5, Record: &client.Record{State: "claimed", From: "pending", Attempt: 1, At: day(10, 0, 1), Rule: "standard_window", FactsSeq: 4711, By: "worker-1", Trace: "4bf92f3577b34da6a3ce929d0e0e4736"}},
+			{At: day(10, 0, 2), What: "blocked", Text: "blocked: window_closed (The window after the contact's last action is over); last inbound 2026-11-21 06:48:00Z, 27h 12m before", Seq: 7, Record: &client.Record{
+				State: "blocked", From: "claimed", Attempt: 1, At: day(10, 0, 2), Reason: reason.WindowClosed, Evidence: "last inbound 2026-11-21 06:48:00Z, 27h 12m before", FactsSeq: 4712, By: "worker-1", Trace: "4bf92f3577b34da6a3ce929d0e0e4736"}},
+		},
+		Now: &client.Now{Verdict: "block", Reason: reason.WindowClosed, Text: "the contact wrote last at 2026-11-21 06:48:00Z; the window closed 24 h later"},
+	}
+}
+
+func sentStory() client.Story {
+	return client.Story{
+		Job: jobOf("b"), Broadcast: "spring-menu", State: "sent", Bucket: "sent",
+		Steps: []client.Step{
+			{At: day(9, 59, 0), What: "launched", Text: "broadcast spring-menu was launched, due 2026-11-22 10:00:00Z"},
+			{At: day(10, 0, 2), What: "sent", Text: "the platform accepted it as m_AG5Hz2U", Seq: 8, Record: &client.Record{State: "sent", From: "claimed", Evidence: "last inbound 3h before", Status: 200, MessageID: "m_AG5Hz2U", Trace: "4bf92f3577b34da6a3ce929d0e0e4736"}},
+		},
+	}
+}
+
+func heldStory() client.Story {
+	return client.Story{
+		Job: jobOf("d"), Broadcast: "spring-menu", State: "held", Bucket: "pending", Reason: reason.SenderPaused,
+		Steps: []client.Step{{At: day(10, 0, 2), What: "held", Text: "held: sender_paused (An operator paused the sender)", Seq: 8}},
+		Now:   &client.Now{Verdict: "hold", Reason: reason.SenderPaused, Text: "the sender is paused"},
+	}
+}
+
+func aContact() client.ContactStory {
+	return client.ContactStory{
+		Key: strings.Repeat("a", 22), Known: true,
+		Contact: &client.Contact{ID: "7301", Name: "Ada\x1b[31m Lovelace", Timezone: "Europe/Oslo", Labels: []string{"regular", "vip"}, LastInbound: day(6, 48, 0), OpenedBy: "message",
+			OptOuts: []client.ContactOptOut{{Scope: "marketing", At: day(8, 0, 0), Source: "phone call"}}},
+		Stories: []client.Story{blockedStory()},
+		Missed:  []client.Missed{{Broadcast: "summer", Why: "it lacks the label newsletter"}},
+	}
+}

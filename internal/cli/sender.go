@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carillon-dev/carillon/internal/console"
+	"github.com/carillon-dev/carillon/pkg/client"
+)
+
+func newSenderCommand(s *session) *cobra.Command {
+	list := &cobra.Command{
+		Use: "list", Short: "All senders and where they stand", Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return writeLines(s.out, c.Senders(cmd.Context()))
+			}
+			return buffered(s.out, func(t *console.Terminal) error { return listSenders(t, c.Senders(cmd.Context())) })
+		},
+	}
+	return group("sender", "The senders that messages go out from",
+		list,
+		onSender(s, "show", "A sender, its definition and what it has in hand", (*client.Client).Sender, func(v client.Sender) error {
+			return buffered(s.out, func(t *console.Terminal) error { return writeSender(t, v) })
+		}),
+		onSender(s, "pause", "Let nothing more leave from a sender until it is resumed", (*client.Client).PauseSender, s.senderMoved),
+		onSender(s, "resume", "Let a paused sender go on", (*client.Client).ResumeSender, s.senderMoved),
+	)
+}
+
+// onSender is a command about one sender.
+func onSender[T any](s *session, use, short string, do func(*client.Client, context.Context, string) (T, error), write func(T) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use + " ID", Short: short, Args: exactly("ID"), ValidArgsFunction: completion(s, senderIDs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.client()
+			if err != nil {
+				return err
+			}
+			v, err := do(c, cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return s.writeJSON(v)
+			}
+			return write(v)
+		},
+	}
+}
+
+func (s *session) senderMoved(v client.MovedSender) error {
+	if !v.InForce {
+		s.notInForce()
+	}
+	_, err := fmt.Fprintf(s.out, "%s is %s\n", v.ID, s.out.Paint(stateColor(v.State), v.State))
+	return err
+}
+
+// notInForce is said of what is durable but perhaps not seen by every recheck.
+func (s *session) notInForce() {
+	fmt.Fprintln(s.err, "it is recorded but not in force yet: the facts could not be seen to have caught up")
+}
+
+func listSenders(t *console.Terminal, list iter.Seq2[client.Sender, error]) error {
+	tab := console.NewTable(t, console.Column{Title: "SENDER", Whole: true}, console.Column{Title: "CHANNEL"}, console.Column{Title: "ACCOUNT"},
+		console.Column{Title: "STATE", Paint: stateColor}, console.Column{Title: "RATE", Right: true}, console.Column{Title: "IN HAND", Right: true}, console.Column{Title: "WHY"})
+	return tabulate(tab, list, func(v client.Sender) []string {
+		hand := "-"
+		if v.Load != nil {
+			hand = console.Count(v.Load.Unclaimed + v.Load.Claimed + v.Load.Waiting)
+		}
+		return []string{v.ID, v.Spec.Channel, v.Spec.Account, v.State, senderRate(v.Spec), hand, whyPaused(v)}
+	})
+}
+
+func senderRate(v client.SenderSpec) string {
+	if v.Rate.PerSecond == 0 {
+		return "default"
+	}
+	return console.Count(v.Rate.PerSecond) + "/s"
+}
+
+// whyPaused is the reason in words, where there are words for it.
+func whyPaused(v client.Sender) string {
+	if v.Why != "" {
+		return v.Why
+	}
+	return string(v.Reason)
+}
+
+func writeSender(t *console.Terminal, v client.Sender) error {
+	fmt.Fprintf(t, "%s  %s\n\n", t.Paint(console.Bold, v.ID), t.Paint(stateColor(v.State), v.State))
+	quiet := ""
+	if q := v.Spec.QuietHours; q != nil {
+		quiet = q.From + " to " + q.To
+	}
+	window := ""
+	if v.Spec.AdWindow > 0 {
+		window = fmt.Sprintf("%d h", v.Spec.AdWindow)
+	}
+	fs := []field{
+		{"why", whyPaused(v)}, {"since", stamp(v.Since)}, {"channel", v.Spec.Channel}, {"account", v.Spec.Account}, {"credential", v.Spec.Credential},
+		{"app secret", v.Spec.AppSecret}, {"capabilities", strings.Join(v.Spec.Capabilities, ", ")}, {"rate", senderRate(v.Spec)},
+		{"batch", ifSo(v.Spec.Batch, "Graph batches")}, {"timezone", v.Spec.Timezone}, {"quiet hours", quiet}, {"ad window", window},
+	}
+	if l := v.Load; l != nil {
+		fs = append(fs, field{"in hand", fmt.Sprintf("%s with the workers, %s claimed, %s to go again, %s held; of %s",
+			console.Count(l.Unclaimed), console.Count(l.Claimed), console.Count(l.Waiting), console.Count(l.Held), console.Nouns(l.Sources, "broadcast"))})
+	}
+	return writeFields(t, fs)
+}
