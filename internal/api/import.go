@@ -52,6 +52,10 @@ func (s *Server) importContacts(a *answer, r *http.Request) error {
 	}
 	err = blame(err, body.err, done.Rows)
 	if a.status == 0 && done.Rows == 0 {
+		// With a body unread the server would read it while it already waits
+		// for the next request on the connection, and panic.
+		_, _ = io.CopyN(io.Discard, r.Body, maxRest)
+		a.Header().Set("Connection", "close")
 		return err
 	}
 	// The rest of the file is not cut off: a reset would take the last line
@@ -74,6 +78,9 @@ func (s *Server) importFrom(ctx context.Context, id string, body io.Reader, chec
 	}
 	return done, err
 }
+
+// maxRest is how much of a refused file is read before the answer, bytes.
+const maxRest = 4 << 20
 
 // upload is a request's body that remembers how it ended.
 type upload struct {

@@ -81,10 +81,13 @@ func (s *Server) moveSender(a *answer, r *http.Request, to facts.Control) error 
 		return err
 	}
 	out := client.MovedSender{InForce: s.inForce(ctx, seq)}
+	if to.State == facts.Paused {
+		out.InFlight = s.Scheduler.SenderLine(ctx, id)
+	}
 	if out.Sender, err = s.senderOf(ctx, id, s.Scheduler.Loads()); err != nil {
 		return err
 	}
-	return writeJSON(a, statusIf(out.InForce), out)
+	return writeJSON(a, statusIf(out.InForce && out.InFlight == 0), out)
 }
 
 // inForce waits for as long as a pause may take.

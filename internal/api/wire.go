@@ -130,7 +130,7 @@ func wireAudit(b *broadcast.Broadcast, r audit.Report) client.Audit {
 		Audience: r.Audience, Sent: r.Buckets[job.InSent], Blocked: r.Buckets[job.InBlocked], Failed: r.Buckets[job.InFailed],
 		Unknown: r.Buckets[job.InUnknown], Cancelled: r.Buckets[job.InCancelled], Expired: r.Buckets[job.InExpired],
 		Pending: r.Buckets[job.InPending], ByReason: r.ByReason, Balanced: r.Balanced(), State: string(b.State),
-		Frozen: r.Frozen, Held: r.Held, Claimed: r.Claimed, Problems: r.Problems, LedgerSeq: r.Seq,
+		Frozen: r.Frozen, Held: r.Held, Claimed: r.Claimed, Doubtful: r.Doubtful, Problems: r.Problems, LedgerSeq: r.Seq,
 	}
 	if out.Problems == nil {
 		out.Problems = []string{}

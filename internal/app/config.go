@@ -65,7 +65,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Listen = DefaultListen
 	}
 	if c.Concurrency == 0 {
-		c.Concurrency = 64
+		c.Concurrency = 24
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

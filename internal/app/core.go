@@ -45,33 +45,35 @@ type core struct {
 }
 
 // open connects to or starts the engines and opens the rooms on them.
-func open(ctx context.Context, cfg Config) (c *core, err error) {
-	if cfg, err = cfg.withDefaults(); err != nil {
+func open(ctx context.Context, cfg Config) (*core, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
 		return nil, err
 	}
-	c = &core{stack: newStack(), cfg: cfg}
-	defer func() {
-		if err != nil {
-			_ = c.stop(stopTimeout) // the cause of the failed start is what counts
-		}
-	}()
-	if c.names, err = subject.New(cfg.Prefix); err != nil {
+	c := &core{stack: newStack(), cfg: cfg}
+	if err := c.open(ctx); err != nil {
+		_ = c.stop(stopTimeout) // the cause of the failed start is what counts
 		return nil, err
+	}
+	return c, nil
+}
+
+func (c *core) open(ctx context.Context) (err error) {
+	cfg := c.cfg
+	if c.names, err = subject.New(cfg.Prefix); err != nil {
+		return err
 	}
 	traces, err := telemetry.OpenTraces(ctx, "carillon")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.onStop("traces", func(context.Context) error { return traces.Close() })
 	c.tracer = traces.Tracer()
 	if c.engines, err = engine.Start(ctx, engine.Config{Data: cfg.Data, NATSURL: cfg.NATSURL, RedisURL: cfg.RedisURL, Log: cfg.Log}); err != nil {
-		return nil, err
+		return err
 	}
 	c.onStop("engines", func(context.Context) error { return c.engines.Stop() })
-	if err = c.rooms(ctx); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c.rooms(ctx)
 }
 
 func (c *core) rooms(ctx context.Context) error {
@@ -133,13 +135,15 @@ func (c *core) BlockContact(ctx context.Context, sender, address string, at time
 	return err
 }
 
-// PauseSender stops a sender until somebody resumes it.
-func (c *core) PauseSender(ctx context.Context, id string, why reason.Code, detail string) error {
-	_, err := c.facts.EditControl(ctx, facts.SenderControl, id, func(old facts.Control) (facts.Control, bool) {
-		if old.State == facts.Paused {
+// PauseSender stops a sender until somebody resumes it, for what an answer to
+// a call that began at since said. An answer to a call from before somebody
+// resumed it is out of date. It reports whether the sender was going.
+func (c *core) PauseSender(ctx context.Context, id string, since time.Time, why reason.Code, detail string) (paused bool, err error) {
+	_, err = c.facts.EditControl(ctx, facts.SenderControl, id, func(old facts.Control) (facts.Control, bool) {
+		if paused = old.State != facts.Paused && !old.At.After(since); !paused {
 			return old, false
 		}
 		return facts.Control{State: facts.Paused, Reason: why, Why: detail, Rev: old.Rev + 1, At: time.Now().UTC()}, true
 	})
-	return err
+	return paused && err == nil, err
 }

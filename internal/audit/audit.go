@@ -25,6 +25,7 @@ type Report struct {
 	ByReason map[reason.Code]int // of everything that ended and was not sent
 	Held     map[reason.Code]int // of what is pending because somebody waits for something
 	Claimed  int                 // of what is pending, those on the wire or about to be
+	Doubtful int                 // not sent by the last outcome, yet an earlier attempt's answer was lost: they may have it
 	Frozen   bool                // false: the audience is not fixed yet, and counts as empty
 	Seq      uint64              // ledger sequence of the moment
 	Problems []string            // why it does not balance; empty: it does
@@ -96,6 +97,7 @@ type place struct {
 	state  job.State
 	reason reason.Code
 	seen   bool // in the snapshot
+	doubt  bool // an attempt was unknown once
 }
 
 type count struct {
@@ -121,7 +123,7 @@ func (c *count) record(e ledger.Entry) error {
 	if e.Record.Discarded {
 		p.seq = e.Seq
 	} else {
-		p = place{seq: e.Seq, state: e.Record.State, reason: e.Record.Reason}
+		p = place{seq: e.Seq, state: e.Record.State, reason: e.Record.Reason, doubt: p.doubt || e.Record.State == job.Unknown}
 	}
 	c.jobs[e.ID.Contact] = p
 	return nil
@@ -146,6 +148,9 @@ func (c *count) members(ctx context.Context, store *audience.Store, b *broadcast
 			c.jobs[k] = p
 		}
 		m := Member{Job: src.Job(k), Bucket: p.state.Bucket(closing), State: p.state, Reason: p.reason}
+		if p.doubt && m.Bucket != job.InSent && m.Bucket != job.InUnknown {
+			c.report.Doubtful++
+		}
 		c.add(&m)
 		if member != nil {
 			return member(m)

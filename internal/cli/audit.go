@@ -109,6 +109,9 @@ func writeAudit(t *console.Terminal, id string, a client.Audit) error {
 	if a.Claimed > 0 {
 		fmt.Fprintf(t, "\n%s of the pending are on the wire or about to be.\n", console.Count(a.Claimed))
 	}
+	if a.Doubtful > 0 {
+		fmt.Fprintf(t, "\n%s not sent by the last outcome may have arrived: the answer to an earlier attempt was lost.\n", console.Count(a.Doubtful))
+	}
 	return writeBalance(t, a)
 }
 

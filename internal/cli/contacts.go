@@ -85,7 +85,11 @@ func (im *importing) passes(ctx context.Context, c *client.Client, csv io.ReadSe
 			return done, fmt.Errorf("%s: %w", shownName(im.file), err)
 		}
 	}
-	return im.pass(ctx, c, csv, size, false, bad)
+	done, err := im.pass(ctx, c, csv, size, false, bad)
+	if err == nil && done.Bad > 0 && done.Bad == done.Rows-done.Other {
+		err = fmt.Errorf("%s: every row was refused, so nothing was imported", shownName(im.file))
+	}
+	return done, err
 }
 
 func (im *importing) pass(ctx context.Context, c *client.Client, csv io.Reader, size int64, check bool, bad badRows) (client.ImportDone, error) {

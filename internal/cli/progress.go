@@ -25,7 +25,7 @@ func (v progressView) figures() string {
 		return "waiting until it is due and its audience is frozen"
 	}
 	s := fmt.Sprintf("%s  %s of %s", console.Percent(v.ended(), p.Audience), console.Count(v.ended()), console.Count(p.Audience))
-	if client.Over(p.State) {
+	if settled(p) {
 		return s
 	}
 	if v.meter == nil || p.State == "paused" {
@@ -85,3 +85,7 @@ func (v progressView) writeEnd(t *console.Terminal) error {
 	_, err := fmt.Fprintf(t, "%s\n", t.Paint(console.Dim, "proof: carillon audit "+v.id))
 	return err
 }
+
+// settled tells whether a broadcast has ended for everybody in its audience:
+// one that was closed may still have calls on their way.
+func settled(p client.Progress) bool { return client.Over(p.State) && p.Counts.Pending == 0 }

@@ -61,6 +61,9 @@ func (s *session) senderMoved(v client.MovedSender) error {
 	if !v.InForce {
 		s.notInForce()
 	}
+	if v.InFlight > 0 {
+		fmt.Fprintf(s.err, "on their way, and may still arrive: %s\n", console.Nouns(v.InFlight, "message"))
+	}
 	_, err := fmt.Fprintf(s.out, "%s is %s\n", v.ID, s.out.Paint(stateColor(v.State), v.State))
 	return err
 }

@@ -92,7 +92,7 @@ func (e draftError) Error() string {
 func (w *watcher) look(ctx context.Context) error {
 	for i := range w.all {
 		v := &w.all[i]
-		if client.Over(v.progress.State) {
+		if settled(v.progress) {
 			continue
 		}
 		p, err := w.ask(ctx, v.id)
@@ -110,7 +110,7 @@ func (w *watcher) look(ctx context.Context) error {
 
 func (w *watcher) over() bool {
 	for _, v := range w.all {
-		if !client.Over(v.progress.State) {
+		if !settled(v.progress) {
 			return false
 		}
 	}
@@ -127,7 +127,7 @@ type screenWatch struct {
 func (w *screenWatch) show(all []progressView) error {
 	var lines []string
 	for _, v := range all {
-		if !client.Over(v.progress.State) {
+		if !settled(v.progress) {
 			lines = append(lines, v.lines(w.t)...)
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -88,6 +89,8 @@ func columns(head []string) ([]string, error) {
 			return nil, fmt.Errorf("the name of column %d is not UTF-8: save the file as UTF-8", i+1)
 		case slices.Contains(cols[:i], c):
 			return nil, fmt.Errorf("column %q stands twice", quoted(c))
+		case !slices.Contains(known(), c) && meant(c) != "":
+			return nil, fmt.Errorf("column %q would be an attribute: did you mean %s?", quoted(c), meant(c))
 		}
 		cols[i] = strings.Clone(c)
 	}
@@ -95,6 +98,25 @@ func columns(head []string) ([]string, error) {
 		return nil, errors.New(`no column "id": want a header row such as id,name,last_inbound,labels,timezone`)
 	}
 	return cols, nil
+}
+
+// meant returns the known column that a name is only written differently
+// from. An opt-out that is taken for an attribute would protect nobody.
+func meant(name string) string {
+	plain := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if r == '_' || r == '-' || r == ' ' {
+				return -1
+			}
+			return unicode.ToLower(r)
+		}, s)
+	}
+	for _, k := range known() {
+		if plain(name) == plain(k) {
+			return k
+		}
+	}
+	return ""
 }
 
 // quoted cuts a value to what a reason shows of it: a file has any number of

@@ -7,8 +7,8 @@ package deliver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,12 +39,13 @@ const (
 // few of them.
 const wave = 50 * time.Millisecond
 
-// The lead is how long before a slot claim and recheck begin: twice what they
-// took lately, within these bounds. Too short a lead misses the slot, too
-// long a one leaves more claims behind in a crash.
+// The lead is how long before a slot claim and recheck begin: what they took
+// lately, within these bounds. They may take a slot's life longer. A worker
+// that is busier than maxLead loses slots and takes others, which costs a
+// round trip, instead of keeping claims waiting for theirs.
 const (
-	minLead = 10 * time.Millisecond
-	maxLead = 400 * time.Millisecond
+	minLead = 5 * time.Millisecond
+	maxLead = 60 * time.Millisecond
 )
 
 // Committer writes ledger records.
@@ -65,8 +66,9 @@ type Account func(s *sender.Spec) (channel.Account, error)
 type Effects interface {
 	// BlockContact leaves a contact alone until it writes again.
 	BlockContact(ctx context.Context, sender, address string, at time.Time) error
-	// PauseSender stops a sender until somebody resumes it.
-	PauseSender(ctx context.Context, sender string, why reason.Code, detail string) error
+	// PauseSender stops a sender until somebody resumes it, unless somebody
+	// did since the call that asks for it began. It reports whether it did.
+	PauseSender(ctx context.Context, sender string, since time.Time, why reason.Code, detail string) (bool, error)
 }
 
 // Worker delivers envelopes. Its fields are set once.
@@ -88,7 +90,7 @@ type Worker struct {
 }
 
 func (w *Worker) lead() time.Duration {
-	return min(maxLead, max(minLead, 2*time.Duration(w.took.Load())))
+	return min(maxLead, max(minLead, time.Duration(w.took.Load())))
 }
 
 // learn takes one claim and recheck into the average. Two at a time may lose
@@ -166,10 +168,7 @@ func (r *run) prepare(ctx context.Context, e job.Envelope) bool {
 		return false
 	}
 	if r.account, err = r.Account(r.sender); err != nil {
-		r.Log.ErrorContext(ctx, "sender paused: its credential can't be read", "sender", r.sender.ID, "error", err)
-		if err := r.Effects.PauseSender(ctx, r.sender.ID, reason.CredentialInvalid, err.Error()); err != nil {
-			r.Log.ErrorContext(ctx, "sender could not be paused", "sender", r.sender.ID, "error", err)
-		}
+		r.pause(ctx, time.Now(), reason.CredentialInvalid, err.Error())
 		r.giveBack(ctx, e.Jobs, time.Now().Add(gate.Retry), reason.CredentialInvalid)
 		return false
 	}
@@ -286,7 +285,7 @@ func (r *run) claim(ctx context.Context, tasks []*task) []*task {
 
 // recheck judges claimed tasks again and returns those that may still go. The
 // others settle.
-func (r *run) recheck(ctx context.Context, tasks []*task, first bool) []*task {
+func (r *run) recheck(ctx context.Context, tasks []*task) []*task {
 	if len(tasks) == 0 {
 		return nil
 	}
@@ -296,9 +295,6 @@ func (r *run) recheck(ctx context.Context, tasks []*task, first bool) []*task {
 	}
 	r.Stats.Looks.Add(1)
 	look, err := r.Gate.Look(ctx, r.source, keys)
-	if first {
-		r.learn(time.Since(tasks[0].claimed))
-	}
 	var ok, no []*task
 	for i, t := range tasks {
 		if err != nil {
@@ -369,133 +365,6 @@ func (r *run) late(e *ledger.Append) {
 	}
 }
 
-// asSingles sends one call for each task, each at its own slot, claimed in
-// waves shortly before.
-func (r *run) asSingles(ctx context.Context, tasks []*task) {
-	c := gate.ChargeOf(r.sender)
-	s, ok := r.slots(ctx, c, len(tasks), tasks)
-	if !ok {
-		return
-	}
-	for i, t := range tasks {
-		t.slot = s.Slots[i]
-	}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for len(tasks) > 0 {
-		n := 1
-		for n < len(tasks) && tasks[n].slot.From.Sub(tasks[0].slot.From) < wave {
-			n++
-		}
-		part := tasks[:n]
-		tasks = tasks[n:]
-		if !sleepUntil(ctx, part[0].slot.From.Add(-r.lead())) {
-			r.giveBack(ctx, append(refs(part), refs(tasks)...), time.Now(), reason.RateCapped)
-			return
-		}
-		r.wave(ctx, &wg, c, part)
-	}
-}
-
-// maxRounds is how often claimed tasks whose slot was over ask for another.
-const maxRounds = 3
-
-// wave claims a few tasks and sends each at its slot. The calls go on while
-// the next wave begins.
-func (r *run) wave(ctx context.Context, wg *sync.WaitGroup, c rate.Charge, tasks []*task) {
-	tasks = r.claim(ctx, tasks)
-	for round := 0; len(tasks) > 0; round++ {
-		late := r.overdue(tasks)
-		if len(late) > 0 {
-			tasks = r.again(ctx, c, tasks, late, round)
-		}
-		tasks = r.recheck(ctx, tasks, round == 0)
-		var missed []*task
-		var mu sync.Mutex
-		var sends sync.WaitGroup
-		for _, t := range tasks {
-			call := func() {
-				if !sleepUntil(ctx, t.slot.From) || r.isOver(t) {
-					mu.Lock()
-					defer mu.Unlock()
-					missed = append(missed, t)
-					sends.Done()
-					return
-				}
-				sends.Done()
-				r.send(ctx, t)
-			}
-			sends.Add(1)
-			wg.Go(call)
-		}
-		sends.Wait() // every task has left or missed its slot
-		tasks = missed
-	}
-}
-
-func (r *run) isOver(t *task) bool { return !time.Now().Before(t.slot.Until) }
-
-func (r *run) overdue(tasks []*task) []*task {
-	var late []*task
-	for _, t := range tasks {
-		if r.isOver(t) {
-			late = append(late, t)
-		}
-	}
-	return late
-}
-
-// again takes new slots for tasks that missed theirs. Those that get none go
-// back; a task never waits longer than its claim stands.
-func (r *run) again(ctx context.Context, c rate.Charge, tasks, late []*task, round int) []*task {
-	var s gate.Slots
-	err := errors.New("too many rounds")
-	if round < maxRounds && ctx.Err() == nil {
-		r.Stats.Takes.Add(1)
-		s, err = r.Gate.Take(ctx, r.source.Sender, c, len(late), r.lead()/2)
-	}
-	if err != nil || len(s.Slots) == 0 {
-		r.Stats.Requeued.Add(int64(len(late)))
-		r.refuse(late)
-		return without(tasks, late)
-	}
-	for i, t := range late {
-		t.slot = s.Slots[i]
-	}
-	return tasks
-}
-
-func without(tasks, gone []*task) []*task {
-	drop := make(map[*task]bool, len(gone))
-	for _, t := range gone {
-		drop[t] = true
-	}
-	var out []*task
-	for _, t := range tasks {
-		if !drop[t] {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-// send makes one call and records what came of it.
-func (r *run) send(ctx context.Context, t *task) {
-	if trace.SpanFromContext(ctx).IsRecording() { // a span that nobody exports is not worth its allocations here
-		var span trace.Span
-		ctx, span = r.Tracer.Start(ctx, "send message", trace.WithSpanKind(trace.SpanKindClient))
-		defer span.End()
-	}
-	// The call must not be cut short because the task's time is over: then
-	// nobody would know whether it was accepted. Its own timeout bounds it.
-	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), SendTimeout)
-	defer cancel()
-	m := r.message(t)
-	r.settle(ctx, []*task{t}, r.call(ctx, 1, func() []channel.Result {
-		return []channel.Result{r.Platform.Send(cctx, r.account, m)}
-	}))
-}
-
 // call makes one call for n messages and returns n results. What a panic or a
 // short answer leaves open may have been accepted: the zero Result says so.
 func (r *run) call(ctx context.Context, n int, ask func() []channel.Result) (out []channel.Result) {
@@ -528,74 +397,6 @@ func wireType(rule, tag string) (messagingType, onWire string) {
 	default:
 		return "MESSAGE_TAG", tag
 	}
-}
-
-// asBatch sends one Graph batch for all tasks, at one moment.
-func (r *run) asBatch(ctx context.Context, tasks []*task) {
-	c := gate.ChargeOf(r.sender)
-	s, ok := r.slots(ctx, c, 1, tasks)
-	if !ok {
-		return
-	}
-	slot := s.Slots[0]
-	if !sleepUntil(ctx, slot.From.Add(-r.lead())) {
-		r.giveBack(ctx, refs(tasks), time.Now(), reason.RateCapped)
-		return
-	}
-	for _, t := range tasks {
-		t.slot = slot
-	}
-	tasks = r.claim(ctx, tasks)
-	for round := 0; len(tasks) > 0; round++ {
-		if r.isOver(tasks[0]) {
-			if s, ok = r.againAsBatch(ctx, c, tasks, round); !ok {
-				return
-			}
-		}
-		if tasks = r.recheck(ctx, tasks, round == 0); len(tasks) == 0 {
-			_ = r.Gate.Give(ctx, r.source.Sender, s, 1) // costs only time where it fails
-			return
-		}
-		if sleepUntil(ctx, tasks[0].slot.From) && !r.isOver(tasks[0]) {
-			r.sendBatch(ctx, tasks)
-			return
-		}
-	}
-}
-
-// againAsBatch takes a new slot for a batch that missed its own, or lets its
-// claims go.
-func (r *run) againAsBatch(ctx context.Context, c rate.Charge, tasks []*task, round int) (gate.Slots, bool) {
-	if round < maxRounds && ctx.Err() == nil {
-		r.Stats.Takes.Add(1)
-		if s, err := r.Gate.Take(ctx, r.source.Sender, c, 1, r.lead()/2); err == nil && len(s.Slots) == 1 {
-			for _, t := range tasks {
-				t.slot = s.Slots[0]
-			}
-			return s, true
-		}
-	}
-	r.Stats.Requeued.Add(int64(len(tasks)))
-	r.refuse(tasks)
-	return gate.Slots{}, false
-}
-
-func (r *run) sendBatch(ctx context.Context, tasks []*task) {
-	ctx, span := r.Tracer.Start(ctx, "send batch", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		attribute.Int("messaging.batch.message_count", len(tasks))))
-	defer span.End()
-	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), SendTimeout)
-	defer cancel()
-	ms := make([]channel.Message, len(tasks))
-	for i, t := range tasks {
-		ms[i] = r.message(t)
-	}
-	r.settle(ctx, tasks, r.call(ctx, len(ms), func() []channel.Result {
-		if len(ms) == 1 {
-			return []channel.Result{r.Platform.Send(cctx, r.account, ms[0])}
-		}
-		return r.Platform.SendBatch(cctx, r.account, ms)
-	}))
 }
 
 // settle records what a call said of its messages, and does what it asks for.
@@ -645,10 +446,19 @@ func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Resu
 		}
 	}
 	if pause != nil {
-		r.Log.ErrorContext(ctx, "sender paused: the platform refuses it", "sender", r.source.Sender, "reason", pause.Reason, "code", pause.Code, "subcode", pause.Subcode)
-		if err := r.Effects.PauseSender(ctx, r.source.Sender, pause.Reason, pause.Detail); err != nil {
-			r.Log.ErrorContext(ctx, "sender could not be paused", "sender", r.source.Sender, "error", err)
-		}
+		r.pause(ctx, tasks[0].claimed, pause.Reason, fmt.Sprintf("platform error %d/%d: %s", pause.Code, pause.Subcode, pause.Detail))
+	}
+}
+
+// pause stops the sender, and says so once: the other calls that were on
+// their way say the same.
+func (r *run) pause(ctx context.Context, since time.Time, why reason.Code, detail string) {
+	paused, err := r.Effects.PauseSender(ctx, r.sender.ID, since, why, detail)
+	switch {
+	case err != nil:
+		r.Log.ErrorContext(ctx, "sender could not be paused", "sender", r.sender.ID, "error", err)
+	case paused:
+		r.Log.ErrorContext(ctx, "sender paused", "sender", r.sender.ID, "reason", why, "detail", detail)
 	}
 }
 

@@ -82,11 +82,11 @@ func (w *world) BlockContact(_ context.Context, _, address string, _ time.Time) 
 }
 
 // PauseSender notes the reason.
-func (w *world) PauseSender(_ context.Context, _ string, why reason.Code, _ string) error {
+func (w *world) PauseSender(_ context.Context, _ string, _ time.Time, why reason.Code, _ string) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.paused = append(w.paused, why)
-	return nil
+	return true, nil
 }
 
 // Commit writes to the real ledger, and lets a test act once jobs are claimed.

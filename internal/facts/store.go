@@ -228,6 +228,7 @@ func (s *Store) write(ctx context.Context, b *batch) (Merged, error) {
 	var changed []int
 	var made []contact.Record
 	for i, subj := range b.subjects {
+		out.Unchanged += len(b.updates[i]) - 1 // several rows of one contact make one record
 		r, m, err := merged(subj, b.have[subj], b.updates[i])
 		if err != nil {
 			return out, err

@@ -202,15 +202,24 @@ func anySeen(seen map[string]bool, g *group) bool {
 	return false
 }
 
+// batchFrom is from how many records on an atomic batch is faster than
+// publishing them one behind the other. A batch costs the server 10 to 15 ms
+// before its first record, since it stages it in files of its own, and then
+// 30 µs a record; a record by itself, synced, costs 120 µs. Both were taken on
+// one machine in one run; the ratio is what counts.
+const batchFrom = 120
+
 func (c *Committer) write(ctx context.Context, groups []*group) {
 	groups = slices.DeleteFunc(groups, abandoned)
 	var all []*Append
 	for _, g := range groups {
 		all = append(all, g.entries...)
 	}
-	err := errRefused // of one record there is no batch
-	if len(all) > 1 {
+	err := errRefused
+	if len(all) >= batchFrom {
 		err = c.batch(all)
+	} else {
+		c.pipeline(all)
 	}
 	for _, g := range groups {
 		switch {
@@ -238,7 +247,7 @@ var errRefused = errors.New("refused")
 // group writes one group, as a batch first where that may help, and reports
 // whether every entry has its result.
 func (c *Committer) group(g *group, batch bool) bool {
-	if batch && len(g.entries) > 1 && c.batch(g.entries) == nil {
+	if batch && len(g.entries) >= batchFrom && c.batch(g.entries) == nil {
 		return true
 	}
 	decided := true
@@ -290,6 +299,36 @@ func (c *Committer) batch(entries []*Append) error {
 		e.Written = first + uint64(i)
 	}
 	return nil
+}
+
+// pipeline publishes records one behind the other without waiting for the
+// answer to each. What is not acknowledged in time is left undecided.
+func (c *Committer) pipeline(entries []*Append) {
+	acks := make([]jetstream.PubAckFuture, len(entries))
+	for i, e := range entries {
+		m, err := c.message(e)
+		if err != nil {
+			e.Err = err
+			continue
+		}
+		if acks[i], err = c.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
+			acks[i] = nil // undecided: it may be in the buffer of a broken connection
+		}
+	}
+	late := time.NewTimer(stream.AckWait)
+	defer late.Stop()
+	for i, e := range entries {
+		if acks[i] == nil {
+			continue
+		}
+		select {
+		case ack := <-acks[i].Ok():
+			e.Written = ack.Sequence
+		case <-acks[i].Err(): // what it means, a leader read decides
+		case <-late.C:
+			return
+		}
+	}
 }
 
 func (c *Committer) message(e *Append) (*nats.Msg, error) {

@@ -2,10 +2,10 @@ package ledger
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -76,7 +76,7 @@ func (h house) committer(t *testing.T) *Committer {
 
 // source returns a source that no other test has.
 func source() job.Source {
-	return job.Source{Month: month, Sender: "bakery", Name: strings.ToLower(nuid.Next())}
+	return job.Source{Month: month, Sender: "bakery", Name: hex.EncodeToString([]byte(nuid.Next()))}
 }
 
 func contactKey(i int) job.Key { return job.Key{byte(i >> 8), byte(i)} }

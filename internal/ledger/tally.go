@@ -416,6 +416,28 @@ func (t *Tally) WaitIdle(ctx context.Context, s job.Source) error {
 	})
 }
 
+// ClaimedOf returns how many jobs of a sender are claimed.
+func (t *Tally) ClaimedOf(sender string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.claimedOf(sender)
+}
+
+func (t *Tally) claimedOf(sender string) int {
+	n := 0
+	for s, c := range t.sources {
+		if s.Sender == sender {
+			n += c.States[job.Claimed]
+		}
+	}
+	return n
+}
+
+// WaitSenderIdle waits until no job of the sender is claimed.
+func (t *Tally) WaitSenderIdle(ctx context.Context, sender string) error {
+	return t.wait(ctx, func() bool { return t.claimedOf(sender) == 0 })
+}
+
 func (t *Tally) wait(ctx context.Context, ready func() bool) error {
 	for {
 		t.mu.Lock()

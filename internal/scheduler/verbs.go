@@ -205,6 +205,17 @@ func (s *Scheduler) line(ctx context.Context, m moved) Stopped {
 	return out
 }
 
+// SenderLine waits until nothing of a paused sender can leave any more, once
+// the pause is in force. It returns how many claims outlast the wait.
+func (s *Scheduler) SenderLine(ctx context.Context, sender string) (inFlight int) {
+	ctx, cancel := context.WithTimeout(ctx, LineTimeout)
+	defer cancel()
+	if s.Tally.CatchUpAll(ctx) == nil {
+		_ = s.Tally.WaitSenderIdle(ctx, sender) // what outlasts it is counted next
+	}
+	return s.Tally.ClaimedOf(sender)
+}
+
 // Resume lets a paused broadcast go on.
 func (s *Scheduler) Resume(ctx context.Context, id string) (*broadcast.Broadcast, error) {
 	m, err := s.move(ctx, id, broadcast.Resume, func(b *broadcast.Broadcast) {

@@ -99,7 +99,11 @@ func (t *Teller) tell(ctx context.Context, b *broadcast.Broadcast, id job.ID) (S
 		if !r.Discarded {
 			s.State, s.Reason = r.State, r.Reason
 		}
-		s.Steps = append(s.Steps, Step{At: r.At, What: string(r.State), Text: Sentence(r), Record: &r, Seq: e.Seq})
+		what := string(r.State)
+		if r.Discarded {
+			what = "discarded"
+		}
+		s.Steps = append(s.Steps, Step{At: r.At, What: what, Text: Sentence(r), Record: &r, Seq: e.Seq})
 		return nil
 	})
 	if err != nil {
@@ -250,6 +254,8 @@ func Sentence(r ledger.Record) string {
 			fmt.Fprintf(&b, "redriven by %s: it goes through every check again", r.By)
 		case r.From == job.Held:
 			b.WriteString("the time it was held until has come")
+		case r.Status != 0 || r.Code != 0:
+			b.WriteString("the platform did not take it this time; it goes again")
 		default:
 			b.WriteString("nothing left; it goes again")
 		}
@@ -261,7 +267,7 @@ func Sentence(r ledger.Record) string {
 	}
 	if r.Reason != "" {
 		fmt.Fprintf(&b, ": %s", r.Reason)
-		if e, ok := reason.Lookup(r.Reason); ok {
+		if e, ok := reason.Lookup(r.Reason); ok && r.State != job.Pending { // a meaning is of an end
 			fmt.Fprintf(&b, " (%s)", strings.TrimSuffix(e.Meaning, "."))
 		}
 	}

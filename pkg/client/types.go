@@ -62,7 +62,8 @@ type Sender struct {
 // MovedSender is a sender that was paused or resumed.
 type MovedSender struct {
 	Sender
-	InForce bool `json:"in_force"` // every recheck from now on sees it
+	InForce  bool `json:"in_force"`  // every recheck from now on sees it
+	InFlight int  `json:"in_flight"` // after a pause: claimed before, without an outcome yet
 }
 
 // SenderSpec is a Sender document.
@@ -271,6 +272,7 @@ type Audit struct {
 	Frozen    bool                `json:"frozen"`     // false: the audience is not fixed yet, and counts as empty
 	Held      map[reason.Code]int `json:"held"`       // of what is pending because it waits for something
 	Claimed   int                 `json:"claimed"`    // of what is pending, on the wire or about to be
+	Doubtful  int                 `json:"doubtful"`   // not sent by the last outcome, yet an earlier attempt's answer was lost: they may have it
 	Problems  []string            `json:"problems"`   // why it does not balance
 	LedgerSeq uint64              `json:"ledger_seq"` // ledger sequence of the moment
 }
