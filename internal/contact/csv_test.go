@@ -60,6 +60,9 @@ func TestHeader(t *testing.T) {
 		{"id, ID\n", `line 1: column "id" stands twice`},
 		{"id,city,city\n", `line 1: column "city" stands twice`},
 		{"id,city,City\n", ""}, // attributes are told apart by case
+		{"id,optedout\n", `line 1: column "optedout" would be an attribute: did you mean opted_out?`},
+		{"id,Last Inbound\n", `line 1: column "Last Inbound" would be an attribute: did you mean last_inbound?`},
+		{"id,opted\n", ""},
 		{"id,,x\n", "line 1: column 2 has no name"},
 		{"id, \n", "line 1: column 2 has no name"},
 		{"id,gr\xf6\xdfe\n", "line 1: the name of column 2 is not UTF-8: save the file as UTF-8"},

@@ -22,7 +22,7 @@ func TestSentence(t *testing.T) {
 		"the platform accepted it as m_1":                                   {State: job.Sent, MessageID: "m_1", Evidence: "not said again"},
 		"redriven by ada: it goes through every check again":                {State: job.Pending, From: job.Blocked, By: "ada"},
 		"the time it was held until has come":                               {State: job.Pending, From: job.Held},
-		"nothing left; it goes again: rate_capped (":                        {State: job.Pending, From: job.Claimed, Reason: reason.RateCapped},
+		"nothing left; it goes again: rate_capped":                          {State: job.Pending, From: job.Claimed, Reason: reason.RateCapped},
 		"taken off the dead letters by ada":                                 {State: job.Failed, From: job.Failed, Discarded: true, By: "ada", Reason: reason.OptedOut},
 		"blocked: opted_out (":                                              {State: job.Blocked, Reason: reason.OptedOut, Evidence: "opted out"},
 		`; platform error 10/2018278 "outside of window"`:                   {State: job.Failed, Reason: reason.PlatformWindow, Code: 10, Subcode: 2018278, Detail: "outside of window"},
@@ -105,11 +105,11 @@ func TestJob(t *testing.T) {
 	const failed = "launched|planned|held|pending|claimed|failed|"
 	tell(failed+"failed|failed|platform_rejected", "send")
 	w.Record(t, id, ledger.Record{State: job.Failed, Reason: reason.PlatformRejected, Discarded: true, By: "ada"})
-	tell(failed+"failed|failed|failed|platform_rejected", "send")
+	tell(failed+"discarded|failed|failed|platform_rejected", "send")
 	w.Record(t, id, ledger.Record{State: job.Pending, By: "ada"})
 	w.Record(t, id, ledger.Record{State: job.Claimed})
 	w.Record(t, id, ledger.Record{State: job.Sent, MessageID: "m_1"})
-	tell(failed+"failed|pending|claimed|sent|sent|sent|", "")
+	tell(failed+"discarded|pending|claimed|sent|sent|sent|", "")
 }
 
 func TestUnknownJob(t *testing.T) {
