@@ -41,8 +41,9 @@ func follow(t *testing.T, doc, v object) object {
 	}
 	at := any(doc)
 	for part := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
-		m, ok := at.(object)
-		if at, ok = m[part]; !ok {
+		m, _ := at.(object)
+		next, ok := m[part]
+		if at = next; !ok {
 			t.Fatalf("%s leads nowhere", ref)
 		}
 	}

@@ -44,7 +44,7 @@ func (d *Dev) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.stats, err = c.work(ctx); err != nil {
+	if d.stats, err = c.work(); err != nil {
 		return err
 	}
 	d.addr, err = c.serve(side)

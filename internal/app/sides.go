@@ -67,7 +67,7 @@ func onNewEpoch(ctx context.Context, p *facts.Projector, lost func()) error {
 }
 
 // work starts the worker's side.
-func (c *core) work(ctx context.Context) (*deliver.Stats, error) {
+func (c *core) work() (*deliver.Stats, error) {
 	platform, err := meta.New(meta.Options{BaseURL: c.cfg.MetaURL, Timeout: deliver.SendTimeout, Log: c.cfg.Log})
 	if err != nil {
 		return nil, err

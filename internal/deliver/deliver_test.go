@@ -28,7 +28,6 @@ type world struct {
 	keys   []job.Key
 	b      *broadcast.Broadcast
 	worker *Worker
-	tally  *ledger.Tally
 
 	mu      sync.Mutex
 	answer  func(channel.Message) channel.Result

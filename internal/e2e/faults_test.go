@@ -190,6 +190,7 @@ func TestStoppedAtRandom(t *testing.T) {
 			t.Fatalf("pause %d: %+v", i, s)
 		}
 		line := time.Now()
+		p.still("spring")
 		p.reconcile(pl, "spring", ps)
 		for _, a := range pl.books(t) {
 			if a.Time.After(line) {
@@ -209,6 +210,7 @@ func TestStoppedAtRandom(t *testing.T) {
 	if !s.InForce || s.InFlight != 0 {
 		t.Fatalf("cancel: %+v", s)
 	}
+	p.still("spring")
 	a := p.reconcile(pl, "spring", ps)
 	if a.Cancelled == 0 || a.Pending != 0 {
 		t.Errorf("%+v", a)

@@ -37,7 +37,7 @@ func (b *binary) build() (string, error) {
 			b.err = err
 			return
 		}
-		b.path = filepath.Join(dir, "carillon")
+		b.path = filepath.Join(dir, "bin", "carillon")
 		out, err := exec.Command("go", "build", "-o", b.path, "github.com/carillon-dev/carillon/cmd/carillon").CombinedOutput()
 		if err != nil {
 			b.err = fmt.Errorf("build: %w\n%s", err, out)
@@ -51,7 +51,7 @@ var carillon binary
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if carillon.path != "" {
-		_ = os.RemoveAll(filepath.Dir(carillon.path))
+		_ = os.RemoveAll(filepath.Dir(filepath.Dir(carillon.path)))
 	}
 	os.Exit(code)
 }
@@ -115,6 +115,7 @@ func (p *platform) count() int { return int(p.Summary("").Accepted) }
 // process is a running `carillon dev`.
 type process struct {
 	t    *testing.T
+	path string // of the binary
 	dir  string
 	addr string
 	meta string
@@ -125,14 +126,18 @@ type process struct {
 	api  *client.Client
 }
 
-// boot starts `carillon dev` on a new data directory against a platform.
-func boot(t *testing.T, p *platform) *process {
+// boot starts `carillon dev` on a new data directory against a platform, or
+// with the sample and its own sandbox where there is none.
+func boot(t *testing.T, p *platform, env ...string) *process {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	pr := &process{t: t, dir: t.TempDir(), addr: ln.Addr().String(), meta: p.url}
+	pr := &process{t: t, dir: t.TempDir(), addr: ln.Addr().String(), env: env}
+	if p != nil {
+		pr.meta = p.url
+	}
 	if err := ln.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +174,8 @@ func (p *process) start() {
 		p.t.Fatal(err)
 	}
 	p.log = &bytes.Buffer{}
-	p.cmd = exec.Command(path, "dev", "--sample=false", "--verbose")
+	p.path = path
+	p.cmd = exec.Command(path, "dev", "--verbose", fmt.Sprintf("--sample=%t", p.meta == ""))
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.environ(), p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -222,31 +228,6 @@ func (p *process) until(what string, ok func() bool) {
 		case <-tick.C:
 		}
 	}
-}
-
-// run runs a command of the CLI and returns what it wrote to stdout.
-func (p *process) run(args ...string) (string, error) {
-	path, err := carillon.build()
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(p.t.Context(), path, args...)
-	var stderr bytes.Buffer
-	cmd.Env, cmd.Stderr = p.environ(), &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("carillon %s: %w: %s", strings.Join(args, " "), err, stderr.String())
-	}
-	return string(out), err
-}
-
-func (p *process) must(args ...string) string {
-	p.t.Helper()
-	out, err := p.run(args...)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return out
 }
 
 // redis returns a client of the process's own Redis.
@@ -353,6 +334,25 @@ func (p *process) ended(id string) client.Audit {
 		p.t.Fatal(err)
 	}
 	return a
+}
+
+// still waits until nothing moves in a stopped broadcast: an envelope that
+// was waiting for its slot may yet claim a job, see the stop in the recheck,
+// and settle it.
+func (p *process) still(id string) {
+	p.t.Helper()
+	var seq uint64
+	same := 0
+	p.until(id+" is still", func() bool {
+		a, err := p.api.Audit(p.t.Context(), id)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if same++; a.LedgerSeq != seq || a.Claimed > 0 {
+			seq, same = a.LedgerSeq, 0
+		}
+		return same >= 60 // looks, 20 ms apart: longer than a worker waits for a slot
+	})
 }
 
 // some waits until the platform has accepted at least n messages.

@@ -70,8 +70,6 @@ func all(s job.State, why reason.Code) func(int) (ledger.Record, bool) {
 	return func(int) (ledger.Record, bool) { return ledger.Record{State: s, Reason: why}, true }
 }
 
-func none(int) (ledger.Record, bool) { return ledger.Record{}, false }
-
 // only settles the first n jobs as sent.
 func only(n int) func(int) (ledger.Record, bool) {
 	return func(i int) (ledger.Record, bool) { return ledger.Record{State: job.Sent}, i < n }
