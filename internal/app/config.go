@@ -37,7 +37,7 @@ type Config struct {
 	Prefix      string // CARILLON_PREFIX: of everything in NATS and Redis
 	Token       string // CARILLON_TOKEN: of the API; empty: made and left in Data
 	KeyFile     string // CARILLON_KEY_FILE: the installation's key; empty: made in Data
-	Concurrency int    // CARILLON_CONCURRENCY: envelopes at a time; 0: 64
+	Concurrency int    // CARILLON_CONCURRENCY: envelopes at a time; 0: 24
 	SandboxRate int    // calls a second that the sandbox lets through; 0: its own default
 	Log         *slog.Logger
 }

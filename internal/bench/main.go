@@ -20,7 +20,7 @@ func main() {
 	flag.IntVar(&b.messages, "messages", 20_000, "messages of each throughput measurement")
 	flag.IntVar(&b.recipients, "recipients", 1_000_000, "recipients of the large launch; 0 leaves it out")
 	flag.StringVar(&b.dir, "dir", "", "where the engines keep their data (default: a new temporary directory)")
-	flag.StringVar(&b.profile, "cpuprofile", "", "where to write CPU profiles of the sending, FILE.singles and FILE.batches")
+	flag.StringVar(&b.profile, "profile", "", "where to write profiles of the sending: FILE.singles, FILE.batches, and FILE.allocs of both")
 	verbose := flag.Bool("v", false, "log what the engines say")
 	flag.Parse()
 	b.log = slog.New(slog.DiscardHandler)

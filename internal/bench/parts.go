@@ -280,7 +280,7 @@ func (b *bench) sending(ctx context.Context) (err error) {
 		b.compare(kind.what, float64(kind.n)/took.Seconds(), "bare loop of posts", bare, kind.aim)
 		b.perMessage(before, in.counts(), kind.n)
 	}
-	return nil
+	return b.allocations()
 }
 
 // profiled starts a CPU profile of one kind of sending where one is asked for,
@@ -297,6 +297,18 @@ func (b *bench) profiled(kind string) (stop func(), err error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return func() { pprof.StopCPUProfile(); _ = f.Close() }, nil
+}
+
+// allocations writes a profile of everything allocated so far.
+func (b *bench) allocations() error {
+	if b.profile == "" {
+		return nil
+	}
+	f, err := os.Create(b.profile + ".allocs")
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
 }
 
 // posts sends n messages in a bare loop, with as many connections as pay.
