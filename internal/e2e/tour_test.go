@@ -33,6 +33,14 @@ func TestReadmeTour(t *testing.T) {
 		t.Fatalf("%d blocks in the README's tour", len(blocks))
 	}
 	p := boot(t, nil)
+	p.until("the sample is launched", func() bool {
+		for _, id := range []string{"spring-menu", "weekend-bread", "insta-story"} {
+			if b, err := p.api.Broadcast(t.Context(), id); err != nil || b.State == "draft" {
+				return false
+			}
+		}
+		return true
+	})
 	for _, b := range blocks {
 		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", string(b[1]))
 		cmd.Env, cmd.Dir = p.environ(), filepath.Dir(filepath.Dir(p.path))
