@@ -352,7 +352,9 @@ func (r *run) record(entries []*ledger.Append) {
 // late moves a job from unknown to what its answer says.
 func (r *run) late(e *ledger.Append) {
 	conflict, ok := errors.AsType[*ledger.Conflict](e.Err)
-	if !ok || conflict.Last.Record.State != job.Unknown || job.CheckMove(job.Unknown, e.Record.State) != nil {
+	// The unknown must be of this very claim: after a redrive there may be
+	// another's, which this answer says nothing about.
+	if !ok || conflict.Last.Record.State != job.Unknown || conflict.Last.Record.Prev != e.Record.Prev || job.CheckMove(job.Unknown, e.Record.State) != nil {
 		if e.Record.State != job.Unknown {
 			r.Log.Warn("an outcome came too late", "job", e.ID.String(), "outcome", e.Record.State, "error", e.Err)
 		}
@@ -424,6 +426,7 @@ func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Resu
 	defer cancel()
 	var slow time.Duration
 	var pause *channel.Result
+	var since time.Time
 	for i, res := range results {
 		if res.Outcome == channel.Accepted || res.Outcome == channel.Unknown {
 			continue
@@ -436,7 +439,9 @@ func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Resu
 		case channel.SlowSender:
 			slow = max(slow, res.After, time.Second)
 		case channel.PauseSender:
-			pause = &results[i]
+			if at := tasks[i].claimed; pause == nil || at.After(since) {
+				pause, since = &results[i], at
+			}
 		case channel.DeadLetter, channel.Retry, channel.ThreadBusy, channel.CooldownOfOne:
 		}
 	}
@@ -446,7 +451,7 @@ func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Resu
 		}
 	}
 	if pause != nil {
-		r.pause(ctx, tasks[0].claimed, pause.Reason, fmt.Sprintf("platform error %d/%d: %s", pause.Code, pause.Subcode, pause.Detail))
+		r.pause(ctx, since, pause.Reason, fmt.Sprintf("platform error %d/%d: %s", pause.Code, pause.Subcode, pause.Detail))
 	}
 }
 

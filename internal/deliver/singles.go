@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -132,6 +133,7 @@ func (r *run) again(ctx context.Context, c rate.Charge, tasks, late []*task, rou
 	for i, t := range late {
 		t.slot = s.Slots[i]
 	}
+	slices.SortStableFunc(tasks, func(a, b *task) int { return a.slot.From.Compare(b.slot.From) })
 	return tasks
 }
 

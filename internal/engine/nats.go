@@ -154,6 +154,9 @@ func natsEvents(log *slog.Logger, where string) []nats.Option {
 	}
 }
 
+// ackTimeout is how long an asynchronous publish awaits its answer.
+const ackTimeout = 3 * time.Second
+
 // openJetStream checks that the server can keep what this program writes.
 func openJetStream(ctx context.Context, nc *nats.Conn, where string, log *slog.Logger) (jetstream.JetStream, error) {
 	v, err := parseVersion(nc.ConnectedServerVersion())
@@ -166,7 +169,7 @@ func openJetStream(ctx context.Context, nc *nats.Conn, where string, log *slog.L
 	if v.before(natsAdvised) {
 		log.Warn("nats is older than advised: sync_interval always is not honoured after compaction", "server", where, "version", v.String(), "advised", natsAdvised.String())
 	}
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(ackTimeout)) // else an answer that got lost is awaited for ever
 	if err != nil {
 		return nil, natsError(where, err)
 	}

@@ -250,13 +250,12 @@ func (c *Committer) group(g *group, batch bool) bool {
 	if batch && len(g.entries) >= batchFrom && c.batch(g.entries) == nil {
 		return true
 	}
-	decided := true
 	for _, e := range g.entries {
 		if e.Written == 0 && e.Err == nil && !c.single(g.ctx, e) {
-			decided = false
+			return false // the next ones would wait as long
 		}
 	}
-	return decided
+	return true
 }
 
 // persist tries a group's records one by one until all are decided, its

@@ -26,11 +26,17 @@ func (s *Scheduler) Redrive(ctx context.Context, ids []job.ID, by string, dryRun
 	out, err := s.handle(ctx, ids, dryRun, s.redrivable, func(e ledger.Entry) ledger.Record {
 		return ledger.Record{State: job.Pending, Attempt: 0, By: by}
 	})
-	if err != nil || dryRun {
+	if dryRun {
 		return out, err
 	}
-	return out, s.reopenAll(ctx, out)
+	// What was reopened before something failed must not wait for a restart.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reopenTimeout)
+	defer cancel()
+	return out, errors.Join(err, s.reopenAll(ctx, out))
 }
+
+// reopenTimeout bounds how long reopening what was redriven may take.
+const reopenTimeout = 20 * time.Second
 
 // Discard takes dead jobs off the list. Their outcome stays what it is.
 func (s *Scheduler) Discard(ctx context.Context, ids []job.ID, by string, dryRun bool) ([]Handled, error) {
@@ -118,18 +124,20 @@ func (s *Scheduler) redrivable(ctx context.Context, id job.ID) string {
 // before it is made good at the next start.
 func (s *Scheduler) reopenAll(ctx context.Context, handled []Handled) error {
 	done := map[string]bool{}
+	var errs []error
 	for _, h := range handled {
 		id := broadcast.IDOf(h.Job.Name)
 		if h.Refused != "" || done[id] {
 			continue
 		}
 		done[id] = true
-		if err := s.Tally.CatchUp(ctx, h.Job.Source); err != nil { // else it would look finished
-			return err
+		err := s.Tally.CatchUp(ctx, h.Job.Source) // else it would look finished
+		if err == nil {
+			err = s.Reopen(ctx, id)
 		}
-		if err := s.Reopen(ctx, id); err != nil && !errors.Is(err, errIllegal) {
-			return err
+		if err != nil && !errors.Is(err, errIllegal) && !errors.Is(err, definition.ErrNotFound) {
+			errs = append(errs, err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

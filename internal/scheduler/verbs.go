@@ -77,15 +77,18 @@ type moved struct {
 // applied tells the lanes.
 func (s *Scheduler) applied(b *broadcast.Broadcast, rev uint64) {
 	s.adopt(b, rev, false)
-	if b.Snapshot == nil {
-		return
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.active[b.Spec.ID]; a != nil {
+		b = a.b // somebody may have moved it further meanwhile
 	}
-	if l := s.laneOf(b.Spec.Sender); l != nil {
-		if b.State.Over() {
-			l.Close(b.Source())
-		} else {
-			l.PauseSource(b.Source(), b.State != broadcast.Running)
-		}
+	l := s.lanes[b.Spec.Sender]
+	switch {
+	case b.Snapshot == nil || l == nil:
+	case b.State.Over():
+		l.Close(b.Source())
+	default:
+		l.PauseSource(b.Source(), b.State != broadcast.Running)
 	}
 }
 
