@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"runtime/pprof"
 	"strings"
 	"sync"
@@ -436,7 +437,8 @@ func (b *bench) launch(ctx context.Context) (err error) {
 		return err
 	}
 	b.add(fmt.Sprintf("import of %d contacts by the API", b.recipients), fmt.Sprintf("%.0f/s", float64(b.recipients)/time.Since(began).Seconds()), "until in force", "", "")
-	base := heap()
+	runtime.GC()
+	base := live()
 	if _, err := in.api.Launch(ctx, "large"); err != nil {
 		return err
 	}
@@ -445,7 +447,7 @@ func (b *bench) launch(ctx context.Context) (err error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		peak = max(peak, inUse())
+		peak = max(peak, live())
 		p, err := in.api.Progress(ctx, "large")
 		if err != nil {
 			return err
@@ -468,19 +470,14 @@ func (b *bench) launch(ctx context.Context) (err error) {
 	if grown >= 150 {
 		verdict = "missed"
 	}
-	b.add(fmt.Sprintf("launch of %d recipients", b.recipients), fmt.Sprintf("heap +%.0f MB at its peak", grown), fmt.Sprintf("first message after %s", first.Round(10*time.Millisecond)), verdict, "< 150 MB")
+	b.add(fmt.Sprintf("launch of %d recipients", b.recipients), fmt.Sprintf("live heap +%.0f MB at its peak", grown), fmt.Sprintf("first message after %s", first.Round(10*time.Millisecond)), verdict, "< 150 MB")
 	return nil
 }
 
-// heap is what lives after a collection, bytes.
-func heap() uint64 {
-	runtime.GC()
-	return inUse()
-}
-
-// inUse is what is allocated, garbage included, bytes.
-func inUse() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
+// live is what lived at the last collection, bytes. What is allocated beside
+// it is garbage that waits: as much again as lives, engines included.
+func live() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
