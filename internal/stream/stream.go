@@ -148,23 +148,3 @@ func Head(ctx context.Context, js jetstream.JetStream, name string) (uint64, err
 	}
 	return s.CachedInfo().State.LastSeq, nil
 }
-
-// there, and blocks only for the first. It reports false when ctx ended.
-func Drain(ctx context.Context, from <-chan Message, n int) ([]Message, bool) {
-	var out []Message
-	select {
-	case <-ctx.Done():
-		return nil, false
-	case m := <-from:
-		out = append(out, m)
-	}
-	for len(out) < n {
-		select {
-		case m := <-from:
-			out = append(out, m)
-		default:
-			return out, true
-		}
-	}
-	return out, true
-}
