@@ -383,6 +383,17 @@ func (r *run) call(ctx context.Context, n int, ask func() []channel.Result) (out
 	return out
 }
 
+// guard keeps a panic over n claimed messages to these. They have no outcome
+// then, and become unknown when their claims have stood long enough.
+func (r *run) guard(ctx context.Context, n int, do func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.Log.ErrorContext(ctx, "a delivery panicked; its messages become unknown", "source", r.source.Name, "messages", n, "panic", v)
+		}
+	}()
+	do()
+}
+
 func (r *run) message(t *task) channel.Message {
 	typ, tag := wireType(t.decision.Verdict.Rule, r.plan.Spec.Message.Tag)
 	return channel.Message{

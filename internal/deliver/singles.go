@@ -77,7 +77,7 @@ func (r *run) wave(ctx context.Context, calls *crew, answers *settler, c rate.Ch
 				}
 				over.leaving.Done()
 				if !late {
-					answers.add(t, r.send(ctx, t))
+					r.guard(ctx, 1, func() { answers.add(t, r.send(ctx, t)) })
 				}
 			})
 		}
@@ -211,6 +211,6 @@ func (s *settler) work() {
 				more = false
 			}
 		}
-		s.run.settle(s.ctx, tasks, results)
+		s.run.guard(s.ctx, len(tasks), func() { s.run.settle(s.ctx, tasks, results) })
 	}
 }

@@ -245,31 +245,43 @@ func (f *feed) givenBack(refs []job.Ref, notBefore time.Time) spared {
 	return back
 }
 
-// peek makes up to n jobs that may go now available, without taking them, and
-// returns how many there are. It loads the next chunk where needed.
-func (f *feed) available(ctx context.Context, n int, now time.Time) (int, error) {
-	have := f.ready.due(now, n)
-	for have < n && !f.ended {
-		if left := len(f.chunk) - f.next; left > 0 {
-			f.skipRecorded()
-			if left = len(f.chunk) - f.next; left > 0 {
-				return min(n, have+left), nil
-			}
-			continue
-		}
-		chunk, err := f.members.Chunk(ctx, f.index)
-		if err != nil {
-			return have, err
-		}
-		if chunk == nil {
-			f.ended, f.chunk, f.skip = true, nil, nil
-			clear(f.early)
-			break
-		}
-		f.chunk, f.next = chunk, 0
-		f.index++
+// available counts up to n jobs that may go now, without taking them, and
+// tells whether the next chunk has to be read to find more.
+func (f *feed) available(n int, now time.Time) (have int, hungry bool) {
+	have = f.ready.due(now, n)
+	if have >= n || f.ended {
+		return have, false
 	}
-	return have, nil
+	f.skipRecorded()
+	if left := len(f.chunk) - f.next; left > 0 {
+		return min(n, have+left), false
+	}
+	return have, true
+}
+
+// chunkTimeout bounds how long a chunk may take to read; then it is tried
+// again.
+const chunkTimeout = 5 * time.Second
+
+// read reads the i-th chunk of the audience. It needs no lock: what it reads
+// never changes.
+func (f *feed) read(ctx context.Context, i int) ([]job.Key, error) {
+	ctx, cancel := context.WithTimeout(ctx, chunkTimeout)
+	defer cancel()
+	return f.members.Chunk(ctx, i)
+}
+
+// fill takes in the i-th chunk, none at the end, unless the feed was closed
+// while it was read.
+func (f *feed) fill(i int, chunk []job.Key) {
+	switch {
+	case f.ended || f.index != i:
+	case chunk == nil:
+		f.ended, f.chunk, f.skip = true, nil, nil
+		clear(f.early)
+	default:
+		f.chunk, f.next, f.index = chunk, 0, i+1
+	}
 }
 
 // skipRecorded moves past contacts that have a record.

@@ -275,19 +275,35 @@ func (l *Lane) step(ctx context.Context) time.Duration {
 	}
 	for {
 		l.mu.Lock()
-		e, wait, err := l.next(ctx, time.Now())
+		todo := l.next(time.Now())
 		l.mu.Unlock()
-		if err != nil {
-			l.cfg.Log.ErrorContext(ctx, "an audience can't be read; trying again", "sender", l.sender, "error", err)
-			return retryQueue
-		}
-		if e == nil {
-			return wait
-		}
-		if !l.enqueue(ctx, *e) {
+		switch {
+		case todo.hungry != nil:
+			if !l.fill(ctx, todo.hungry, todo.chunk) {
+				return retryQueue
+			}
+		case todo.envelope == nil:
+			return todo.wait
+		case !l.enqueue(ctx, *todo.envelope):
 			return retryQueue
 		}
 	}
+}
+
+// fill reads a source's next chunk. The lane stays open to others meanwhile:
+// who follows the ledger must not wait for an audience.
+func (l *Lane) fill(ctx context.Context, f *feed, i int) bool {
+	chunk, err := f.read(ctx, i)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.cfg.Log.ErrorContext(ctx, "an audience can't be read; trying again", "sender", l.sender, "error", err)
+		}
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f.fill(i, chunk)
+	return true
 }
 
 func (l *Lane) enqueue(ctx context.Context, e envelope) bool {
@@ -385,68 +401,75 @@ func (l *Lane) retry(e *ledger.Append) {
 	}
 }
 
-// next picks the next envelope to release, or says how long there is none.
-func (l *Lane) next(ctx context.Context, now time.Time) (*envelope, time.Duration, error) {
-	wait := idle
+// todo is what a lane does next: release an envelope, read a chunk, or wait.
+type todo struct {
+	envelope *envelope
+	hungry   *feed // needs its chunk read
+	chunk    int
+	wait     time.Duration
+}
+
+// next picks what to do next. Sources take turns.
+func (l *Lane) next(now time.Time) todo {
+	out := todo{wait: idle}
 	if l.paused {
-		return nil, wait, nil
+		return out
 	}
 	unclaimed := 0
 	for _, f := range l.feeds {
 		unclaimed += f.idle
 	}
-	for range l.feeds {
-		f := l.feeds[0]
-		l.feeds = append(l.feeds[1:], f) // they take turns
-		e, w, err := l.from(ctx, f, l.most-unclaimed, now)
-		if e != nil || err != nil {
-			return e, 0, err
+	for i, f := range l.feeds {
+		t := l.from(f, l.most-unclaimed, now)
+		if t.envelope != nil { // whoever comes after it has the next turn
+			l.feeds = slices.Concat(l.feeds[i+1:], l.feeds[:i+1])
 		}
-		wait = min(wait, w)
+		if t.envelope != nil || t.hungry != nil {
+			return t
+		}
+		out.wait = min(out.wait, t.wait)
 	}
-	return nil, wait, nil
+	return out
 }
 
-// from picks the next envelope of one source.
-func (l *Lane) from(ctx context.Context, f *feed, room int, now time.Time) (*envelope, time.Duration, error) {
+// from picks what to do for one source.
+func (l *Lane) from(f *feed, room int, now time.Time) todo {
 	if f.loading || f.paused {
-		return nil, idle, nil
+		return todo{wait: idle}
 	}
 	if rest := f.rest.Sub(now); rest > 0 {
-		return nil, min(rest, idle), nil
+		return todo{wait: min(rest, idle)}
 	}
 	n := l.size
 	if f.pace != nil {
 		n = min(n, max(1, int(int64(ahead/time.Microsecond)/f.pace.charge.Cost)))
 	}
-	n, err := f.available(ctx, n, now)
-	if err != nil {
-		return nil, 0, err
+	n, hungry := f.available(n, now)
+	switch {
+	case hungry:
+		return todo{hungry: f, chunk: f.index}
+	case n == 0:
+		return todo{wait: max(f.soonest(now), time.Millisecond)}
+	case room < n:
+		return todo{wait: idle} // an outcome wakes the lane
 	}
-	if n == 0 {
-		return nil, max(f.soonest(now), time.Millisecond), nil
-	}
-	if room < n {
-		return nil, idle, nil // an outcome wakes the lane
-	}
-	calls := l.calls(n)
-	if at := l.pace.room(calls, now, ahead); at.After(now) {
-		return nil, at.Sub(now), nil
+	if at := l.pace.room(l.calls(n), now, ahead); at.After(now) {
+		return todo{wait: at.Sub(now)}
 	}
 	if f.pace != nil {
 		if at := f.pace.room(n, now, ahead); at.After(now) {
-			return nil, at.Sub(now), nil
+			return todo{wait: at.Sub(now)}
 		}
 	}
 	jobs := f.take(n, l.batch, now)
 	if len(jobs) == 0 {
-		return nil, 0, nil
+		return todo{}
 	}
 	l.pace.spend(l.calls(len(jobs)), now)
 	if f.pace != nil {
 		f.pace.spend(len(jobs), now)
 	}
-	return &envelope{f, jobs}, 0, nil
+	return todo{envelope: &envelope{f, jobs}}
 }
 
 // calls is what n jobs in one envelope cost: a batch is one call.

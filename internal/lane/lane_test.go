@@ -635,3 +635,34 @@ func TestMillionMembersStaySmall(t *testing.T) {
 		}
 	})
 }
+
+// stuck is an audience whose store does not answer.
+type stuck struct{ asked chan struct{} }
+
+func (s stuck) Chunk(ctx context.Context, _ int) ([]job.Key, error) {
+	s.asked <- struct{}{}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A store that does not answer keeps neither those who follow the ledger nor
+// those who look at the lane waiting, and is asked again.
+func TestStuckAudience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := laneOf(100, 1, false)
+		s := stuck{make(chan struct{}, 16)}
+		l.Add(source("a"), "", s, 0)
+		l.Start(source("a"), Found{})
+		defer running(t, l)()
+		<-s.asked
+		began := time.Now()
+		l.Recorded(ledger.Entry{ID: source("a").Job(key(1)), Seq: 1, Record: ledger.Record{State: job.Sent}})
+		if got := l.Load(); got.Sources != 1 || time.Since(began) > 0 {
+			t.Errorf("the lane says %+v after %s", got, time.Since(began))
+		}
+		<-s.asked
+		if took := time.Since(began); took < chunkTimeout || took > chunkTimeout+retryQueue {
+			t.Errorf("asked again after %s", took)
+		}
+	})
+}
