@@ -131,7 +131,12 @@ func letter(e ledger.Entry) Letter {
 	}
 }
 
-// Flush makes durable what was taken in. Taking the same records in again
+// flushAtOnce is how many letters are acknowledged together: few enough for a
+// slow disk to sync them one by one within the time that an answer has.
+const flushAtOnce = 100
+
+// Flush makes durable what was taken in. What a slow store acknowledged before
+// it failed is not written again. Taking the same records in again
 // does no harm.
 func (s *Store) Flush(ctx context.Context) error {
 	s.flush.Lock() // one at a time, so that letters of a job keep their order
@@ -140,7 +145,13 @@ func (s *Store) Flush(ctx context.Context) error {
 	ms := s.pending
 	s.pending = nil
 	s.mu.Unlock()
-	err := s.publish(ctx, ms)
+	var err error
+	for len(ms) > 0 && err == nil {
+		n := min(len(ms), flushAtOnce)
+		if err = s.publish(ctx, ms[:n]); err == nil {
+			ms = ms[n:]
+		}
+	}
 	if err != nil {
 		s.mu.Lock()
 		s.pending = append(ms, s.pending...)

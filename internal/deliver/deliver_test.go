@@ -40,6 +40,8 @@ type world struct {
 	paused  []reason.Code
 	account error
 	claimed func() // after claims were written
+	settled func() // after outcomes were written
+	alone   func() // stops the projector, which would repair what a test harms
 }
 
 // Send answers by the script.
@@ -94,6 +96,9 @@ func (w *world) Commit(ctx context.Context, p ledger.Priority, entries []*ledger
 	if len(entries) > 0 && entries[0].Record.State == job.Claimed && w.claimed != nil {
 		w.claimed()
 	}
+	if len(entries) > 0 && entries[0].Record.From == job.Claimed && w.settled != nil {
+		w.settled()
+	}
 }
 
 func accept(m channel.Message) channel.Result {
@@ -113,7 +118,7 @@ func newWorld(t *testing.T, n int, batch bool) *world {
 	w.Apply(t, rig.Bakery+map[bool]string{true: "batch: true\n"}[batch])
 	w.keys = w.Contacts(t, "bakery", n)
 	w.b = w.Running(t, broadcast.Spec{ID: "spring", Sender: "bakery", Message: broadcast.Message{Text: "Hello {{.name}}"}}, w.keys)
-	w.Project(t, nil)
+	_, w.alone = w.Project(t, nil)
 	w.Rested(t)
 	cache, err := definition.NewCache(t.Context(), w.Defs)
 	rig.Must(t, err)
@@ -368,6 +373,7 @@ func TestUnreadableCredential(t *testing.T) {
 
 func TestBlindGateGivesBackAndClaimsNothing(t *testing.T) {
 	w := newWorld(t, 2, false)
+	w.alone()
 	rig.Must(t, engines.Redis.Client.HSet(t.Context(), w.Keys.Meta(), "epoch", "another").Err())
 	w.deliver(w.refs())
 	if len(w.back) != 2 || !slices.Equal(w.why, []reason.Code{reason.Rebuilding}) || len(w.States(t, w.b.Source().Job(w.keys[0]))) != 0 {
@@ -378,6 +384,7 @@ func TestBlindGateGivesBackAndClaimsNothing(t *testing.T) {
 func TestGateGoesBlindAfterTheClaim(t *testing.T) {
 	w := newWorld(t, 1, false)
 	w.claimed = func() {
+		w.alone()
 		rig.Must(t, engines.Redis.Client.HSet(t.Context(), w.Keys.Meta(), "epoch", "another").Err())
 	}
 	w.deliver(w.refs())
@@ -390,6 +397,18 @@ func TestUnknownSourceGoesBack(t *testing.T) {
 	w.deliver(w.refs())
 	if len(w.back) != 1 || len(w.sent) != 0 {
 		t.Errorf("given back %v, sent %v", w.back, w.sent)
+	}
+}
+
+// A defect after the call ends neither the process nor the other messages of
+// the envelope.
+func TestPanicWhileSettling(t *testing.T) {
+	w := newWorld(t, 3, false)
+	var once sync.Once
+	w.settled = func() { once.Do(func() { panic("a bug in a room below") }) }
+	w.deliver(w.refs())
+	for i := range 3 {
+		w.want(i, job.Sent, "", 1)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -16,7 +15,11 @@ import (
 // fail now, not leave later. The connection comes back with the server.
 func TestPublishFailsWhileDisconnected(t *testing.T) {
 	t.Parallel()
-	s := natsServer(t, nil)
+	port, err := strconv.Atoi(closedPort(t)[len("127.0.0.1:"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := natsServer(t, func(o *server.Options) { o.Port = port })
 	owner := start(t, Config{Data: t.TempDir()})
 	var log syncBuffer
 	e := start(t, Config{NATSURL: s.ClientURL(), RedisURL: "unix://" + strings.TrimPrefix(owner.Redis.where, "unix:"), Log: logInto(&log)})
@@ -28,18 +31,15 @@ func TestPublishFailsWhileDisconnected(t *testing.T) {
 	}
 	eventually(t, "the loss is logged", func() bool { return strings.Contains(log.String(), "connection lost") })
 
-	_, port, err := net.SplitHostPort(strings.TrimPrefix(s.ClientURL(), "nats://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	natsServer(t, func(o *server.Options) { o.Port, _ = strconv.Atoi(port) })
+	natsServer(t, func(o *server.Options) { o.Port = port })
 	eventually(t, "connected again by itself", func() bool { return e.NATS.IsConnected() && strings.Contains(log.String(), "connected again") })
 	if _, err := e.JetStream.AccountInfo(t.Context()); err != nil {
 		t.Errorf("JetStream after the reconnect: %v", err)
 	}
 }
 
-// oldNATS says it is of some version, and otherwise only greets.
+// oldNATS says it is of some version, and otherwise only greets, and that
+// nobody answers requests.
 func oldNATS(t *testing.T, version string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -56,9 +56,15 @@ func oldNATS(t *testing.T, version string) string {
 			go func() {
 				defer conn.Close()
 				fmt.Fprintf(conn, "INFO {\"server_id\":\"x\",\"version\":%q,\"proto\":1,\"headers\":true,\"max_payload\":1048576}\r\n", version)
+				sid := ""
 				for lines := bufio.NewScanner(conn); lines.Scan(); {
-					if lines.Text() == "PING" {
+					switch words := strings.Fields(lines.Text()); {
+					case len(words) == 1 && words[0] == "PING":
 						fmt.Fprint(conn, "PONG\r\n")
+					case len(words) == 3 && words[0] == "SUB":
+						sid = words[2]
+					case len(words) == 4 && words[0] == "PUB":
+						fmt.Fprintf(conn, "HMSG %s %s 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", words[2], sid)
 					}
 				}
 			}()
@@ -77,7 +83,7 @@ func TestNATSVersions(t *testing.T) {
 	} {
 		t.Run(tc.version, func(t *testing.T) {
 			var log syncBuffer
-			c := Config{NATSURL: oldNATS(t, tc.version), StartTimeout: 200 * time.Millisecond, Log: logInto(&log), RedisURL: "redis://x"}
+			c := Config{NATSURL: oldNATS(t, tc.version), Log: logInto(&log), RedisURL: "redis://x"}
 			_, err := Start(t.Context(), c)
 			// The stand-in has no JetStream, so that it is refused either way.
 			if err == nil || strings.Contains(err.Error(), "is version "+tc.version) != tc.refused {

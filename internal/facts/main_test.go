@@ -66,6 +66,17 @@ func (h house) project(t *testing.T, w Watcher) projecting {
 	return projecting{p, stop}
 }
 
+// opens waits until this projector knows that it is open: Redis shows it a
+// moment earlier. It returns how many epochs the projector has opened.
+func (p projecting) opens(t *testing.T) (epochs int) {
+	t.Helper()
+	eventually(t, "the projector is open", func() (open bool) {
+		epochs, open, _ = p.Opened()
+		return open
+	})
+	return epochs
+}
+
 // watched keeps what a projector told of controls.
 type watched struct {
 	mu  sync.Mutex
@@ -159,12 +170,12 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(20 * time.Second)
+	limit := time.After(60 * time.Second)
 	for !cond() {
 		select {
 		case <-tick.C:
 		case <-limit:
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within 60 s: %s", what)
 		}
 	}
 }

@@ -56,9 +56,10 @@ type Append struct {
 }
 
 // Committer writes the records of all envelopes of a process as atomic
-// batches, one in flight, urgent ones first. A batch that conflicts falls
-// back to its groups, a group to its records. A group that can't be decided
-// steps out of the line and is tried on its own: others must not wait for it.
+// batches, one in flight, urgent ones first. The records of a batch that
+// conflicts are published one behind the other instead. A group that can't be
+// decided steps out of the line and is tried on its own: others must not wait
+// for it.
 type Committer struct {
 	nc    *nats.Conn
 	js    jetstream.JetStream
@@ -218,16 +219,17 @@ func (c *Committer) write(ctx context.Context, groups []*group) {
 	err := errRefused
 	if len(all) >= batchFrom {
 		err = c.batch(all)
-	} else {
+	}
+	if errors.Is(err, errRefused) { // as one of its records may be: then each speaks for itself
 		c.pipeline(all)
+		err = nil
 	}
 	for _, g := range groups {
-		switch {
-		case err == nil, errors.Is(err, errRefused) && c.group(g, len(groups) > 1):
+		if err == nil && c.group(g) {
 			close(g.done)
-		default:
-			c.undecided.Go(func() { c.persist(ctx, g) })
+			continue
 		}
+		c.undecided.Go(func() { c.persist(ctx, g) })
 	}
 }
 
@@ -244,12 +246,9 @@ func abandoned(g *group) bool {
 // errRefused says that the stream answered, and wrote nothing.
 var errRefused = errors.New("refused")
 
-// group writes one group, as a batch first where that may help, and reports
-// whether every entry has its result.
-func (c *Committer) group(g *group, batch bool) bool {
-	if batch && len(g.entries) >= batchFrom && c.batch(g.entries) == nil {
-		return true
-	}
+// group decides what is left of one group, record by record, and reports
+// whether every one has its result.
+func (c *Committer) group(g *group) bool {
 	for _, e := range g.entries {
 		if e.Written == 0 && e.Err == nil && !c.single(g.ctx, e) {
 			return false // the next ones would wait as long
@@ -270,7 +269,7 @@ func (c *Committer) persist(ctx context.Context, g *group) {
 			return
 		case <-time.After(retryPause):
 		}
-		if c.group(g, false) {
+		if c.group(g) {
 			return
 		}
 	}

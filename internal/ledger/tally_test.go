@@ -300,14 +300,14 @@ func TestTallyFlushesBeforeItsCheckpoint(t *testing.T) {
 	if err := tally.stop(); err != nil {
 		t.Fatal(err)
 	}
-	again, flushed := &listener{}, make(chan int, 10)
+	again, flushed := &listener{}, make(chan int, 1000) // never full: a flush must not block
 	tally = h.tally(t, again, func(context.Context) error { flushed <- len(again.heard); return nil })
 	tally.caughtUp(t)
 	if got := again.seqs(h.names.Ledger(month, 0), h); len(got) != 5 {
 		t.Errorf("told of %v, want all 5 again", got)
 	}
-	if n := received(t, "a flush", flushed); n != 5 {
-		t.Errorf("flushed with %d of 5", n)
+	for n := 0; n != 5; { // an earlier one may have come between two records
+		n = received(t, "a flush with all 5", flushed)
 	}
 }
 

@@ -73,8 +73,8 @@ func received[T any](t *testing.T, what string, ch <-chan T) T {
 	select {
 	case v := <-ch:
 		return v
-	case <-time.After(15 * time.Second):
-		t.Fatalf("not within 15 s: %s", what)
+	case <-time.After(60 * time.Second):
+		t.Fatalf("not within 60 s: %s", what)
 		panic("unreachable")
 	}
 }
@@ -86,7 +86,7 @@ func done(t *testing.T, rdb redis.UniversalClient, queue string, n int) {
 	inspector := asynq.NewInspectorFromRedisClient(rdb)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(15 * time.Second)
+	limit := time.After(60 * time.Second)
 	for {
 		i, err := inspector.GetQueueInfo(queue)
 		if err != nil {
@@ -101,7 +101,7 @@ func done(t *testing.T, rdb redis.UniversalClient, queue string, n int) {
 		select {
 		case <-tick.C:
 		case <-limit:
-			t.Fatalf("not within 15 s: %d tasks done; %s is %+v", n, queue, i)
+			t.Fatalf("not within 60 s: %d tasks done; %s is %+v", n, queue, i)
 		}
 	}
 }
@@ -234,6 +234,7 @@ func TestStopWaitsForWhatIsAtWork(t *testing.T) {
 	}
 	stopped := make(chan int32, 1)
 	go func() { s.Stop(); stopped <- ended.Load() }()
+	takesNothing(t, rdb, servers)
 	enqueue(t, q, "late", true)
 	select {
 	case <-stopped:
@@ -245,6 +246,36 @@ func TestStopWaitsForWhatIsAtWork(t *testing.T) {
 		t.Errorf("Stop returned after %d of 2 deliveries had ended", n)
 	}
 	done(t, rdb, "t1-broadcasts", 2)
+}
+
+// takesNothing waits until n servers say that they take no more tasks, which
+// they tell Redis every few seconds.
+func takesNothing(t *testing.T, rdb redis.UniversalClient, n int) {
+	t.Helper()
+	inspector := asynq.NewInspectorFromRedisClient(rdb)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(60 * time.Second)
+	for {
+		all, err := inspector.Servers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := 0
+		for _, s := range all {
+			if s.Status == "closed" {
+				closed++
+			}
+		}
+		if closed == n {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("not within 60 s: %d of %d servers have stopped", closed, n)
+		}
+	}
 }
 
 func TestStopWithoutStart(t *testing.T) {

@@ -35,7 +35,7 @@ import (
 )
 
 // Patience is how long a test waits for what must happen before it fails.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // Main starts engines for a test binary, runs its tests and stops them. It
 // returns the exit code.
@@ -153,6 +153,17 @@ func (r *Rooms) Project(t *testing.T, watch facts.Watcher) (*facts.Projector, fu
 	stop := Loop(t, func(ctx context.Context) error { p.Run(ctx); return nil })
 	Until(t, "the gate opens", func() bool { _, open, _ := p.Opened(); return open })
 	return p, stop
+}
+
+// Settled projects as Project does, in an epoch that has been open for an
+// hour: slots are given and facts acknowledged at once, instead of some
+// seconds later, which is most of what an answer waits for them.
+func (r *Rooms) Settled(t *testing.T, watch facts.Watcher) (*facts.Projector, func()) {
+	t.Helper()
+	_, stop := r.Project(t, nil)
+	stop()
+	r.Rested(t)
+	return r.Project(t, watch)
 }
 
 // Rested lets slots be given at once: it sets back when the epoch opened.

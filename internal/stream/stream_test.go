@@ -274,8 +274,8 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(15 * time.Second):
-		t.Fatal("nothing came within 15 s")
+	case <-time.After(60 * time.Second):
+		t.Fatal("nothing came within 60 s")
 		panic("unreachable")
 	}
 }
