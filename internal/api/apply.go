@@ -34,9 +34,13 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 	}
 	ctx, cancel := detached(r)
 	defer cancel()
-	done, err := s.Defs.Apply(ctx, file, docs, func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
-		return s.Gate.Author(b, from, time.Now())
-	})
+	advice := map[string][]client.Warning{} // by broadcast
+	done, err := s.Defs.Apply(ctx, file, docs, definition.Check{Sender: s.Gate.KnowsCapabilities, Broadcast: func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
+		now := time.Now()
+		warnings, err := s.Gate.Author(b, from, now)
+		advice[b.ID] = wireWarnings(s.Gate.Advice(warnings, b, from, now))
+		return warnings, err
+	}})
 	if cerr := s.configured(ctx, done); err == nil {
 		err = cerr
 	}
@@ -46,6 +50,9 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 	out := client.ApplyResult{Applied: make([]client.Applied, len(done))}
 	for i, d := range done {
 		out.Applied[i] = client.Applied{Kind: d.Kind, ID: d.ID, Action: d.Action, Warnings: d.Warnings}
+		if d.Kind == "Broadcast" {
+			out.Applied[i].Advice = advice[d.ID]
+		}
 		if docs[i].Sender != nil {
 			out.Applied[i].Warnings = append(out.Applied[i].Warnings, s.credentials(docs[i].Sender)...)
 		}

@@ -42,6 +42,17 @@ func decode[T any](a *answer, r *http.Request) (T, error) {
 	return v, err
 }
 
+// decodeIfAny is decode for a body that may be left out.
+func decodeIfAny[T any](a *answer, r *http.Request) (T, error) {
+	var v T
+	b, err := readBody(a, r)
+	if err != nil || len(b) == 0 {
+		return v, err
+	}
+	err = decodeJSON(b, &v)
+	return v, err
+}
+
 func decodeJSON(b []byte, into any) error {
 	if !utf8.Valid(b) {
 		return badRequest("the body is not UTF-8")

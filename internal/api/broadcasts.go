@@ -36,7 +36,16 @@ func (s *Server) broadcast(a *answer, r *http.Request) error {
 	return writeJSON(a, http.StatusOK, s.wireBroadcast(b))
 }
 
-func (s *Server) launch(a *answer, r *http.Request) error { return s.move(a, r, s.Scheduler.Launch) }
+// launch takes a body only from who has something to acknowledge.
+func (s *Server) launch(a *answer, r *http.Request) error {
+	req, err := decodeIfAny[client.LaunchRequest](a, r)
+	if err != nil {
+		return err
+	}
+	return s.move(a, r, func(ctx context.Context, id string) (*broadcast.Broadcast, error) {
+		return s.Scheduler.Launch(ctx, id, scheduler.Acknowledge(s.Gate, req.Acknowledge))
+	})
+}
 
 func (s *Server) resume(a *answer, r *http.Request) error { return s.move(a, r, s.Scheduler.Resume) }
 

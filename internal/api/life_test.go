@@ -67,7 +67,7 @@ func TestLife(t *testing.T) {
 	applied := must(c.Apply(ctx, "bakery.yaml", strings.NewReader(yaml)))(t)
 	want := client.ApplyResult{Applied: []client.Applied{
 		{Kind: "Sender", ID: "bakery", Action: "created", Warnings: []string{"credential env:MISSING can't be resolved here: env:MISSING is not set"}},
-		{Kind: "Broadcast", ID: "menu", Action: "created", Warnings: []string{"bulk_discouraged"}},
+		{Kind: "Broadcast", ID: "menu", Action: "created", Warnings: []string{"bulk_discouraged"}, Advice: []client.Warning{bulk()}},
 	}}
 	if d := cmp.Diff(want, applied); d != "" {
 		t.Errorf("apply: %s", d)
@@ -80,6 +80,7 @@ func TestLife(t *testing.T) {
 	if f := must(c.Forecast(ctx, "menu"))(t); f.Audience != 4 || f.Block[reason.NeverWrote] != 4 {
 		t.Errorf("forecast: %+v", f)
 	}
+	lifeOfPolicy(t, c)
 	lifeOfSender(t, c)
 	src := lifeOfBroadcast(t, h, c)
 	lifeOfDead(t, h, c, src)
@@ -104,6 +105,24 @@ func TestLife(t *testing.T) {
 	}
 	if log := h.log.String(); strings.Contains(log, "psid-") || strings.Contains(log, "Hello") {
 		t.Error("the log names a person or a text:\n" + log)
+	}
+}
+
+// bulk is the warning on every broadcast over Messenger.
+func bulk() client.Warning {
+	return client.Warning{Code: "bulk_discouraged", Says: "Unwanted, impersonal or bulk messages violate the policy; avoid them over Facebook.", Acknowledge: true}
+}
+
+// lifeOfPolicy asks by what the server judges, and compares a day with itself.
+func lifeOfPolicy(t *testing.T, c *client.Client) {
+	t.Helper()
+	if p := must(c.Policy(t.Context()))(t); p.Rulebook != "built-in" || len(p.Digest) != 12 {
+		t.Errorf("policy: %+v", p)
+	}
+	for _, e := range all(t, c.PolicyDiff(t.Context(), client.PolicyDiffRequest{From: "2026-11-22", To: "2026-11-22"})) {
+		if i := e.Broadcast; e.Change != nil || i.Broken != 0 || i.Allowed != 0 || i.Broadcast == "menu" && i.Blocked != 4 {
+			t.Errorf("a day beside itself: %+v", e)
+		}
 	}
 }
 
@@ -144,8 +163,16 @@ func lifeOfBroadcast(t *testing.T, h *house, c *client.Client) job.Source {
 	if a := must(c.Audit(ctx, "menu"))(t); a.Frozen || !a.Balanced || a.Audience != 0 {
 		t.Errorf("audit of a draft: %+v", a)
 	}
-	if b := must(c.Launch(ctx, "menu"))(t); b.State != "scheduled" || b.Source != "menu~1" || b.DueAt.IsZero() || !b.EndsAt.After(b.DueAt) {
+	if _, err := c.Launch(ctx, "menu"); !slices.Equal(client.Unacknowledged(err), []client.Warning{bulk()}) {
+		t.Errorf("a launch that acknowledges nothing: %v", err)
+	}
+	b := must(c.Launch(ctx, "menu", "bulk_discouraged"))(t)
+	if b.State != "scheduled" || b.Source != "menu~1" || b.DueAt.IsZero() || !b.EndsAt.After(b.DueAt) {
 		t.Errorf("launched: %+v", b)
+	}
+	want := []client.Acknowledged{{Code: "bulk_discouraged", At: b.LaunchedAt}}
+	if stored := must(c.Broadcast(ctx, "menu"))(t); !slices.Equal(b.Acknowledged, want) || !slices.Equal(stored.Acknowledged, want) {
+		t.Errorf("acknowledged %+v, and stored %+v", b.Acknowledged, stored.Acknowledged)
 	}
 	ids := h.queue.released(t, "menu~1", 4)
 	src := ids[0].Source

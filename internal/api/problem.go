@@ -14,6 +14,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/pkg/client"
+	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
 // refuse returns an error that is answered with a status and a detail: one
@@ -54,6 +55,9 @@ func writeProblem(a *answer, p *client.Problem) {
 func problemOf(r *http.Request, err error) *client.Problem {
 	p := client.Problem{Status: statusOf(err), Detail: err.Error()}
 	p.Type, p.Title, p.Instance = "about:blank", http.StatusText(p.Status), r.URL.EscapedPath()
+	if u, ok := errors.AsType[*scheduler.Unacknowledged](err); ok {
+		p.Missing = wireWarnings(u.Missing)
+	}
 	if sc := trace.SpanContextFromContext(r.Context()); sc.HasTraceID() {
 		p.TraceID = sc.TraceID().String()
 	}
@@ -71,7 +75,13 @@ func statusOf(err error) int {
 	if _, ok := errors.AsType[*scheduler.Illegal](err); ok || errors.Is(err, definition.ErrChanged) {
 		return http.StatusConflict
 	}
+	if _, ok := errors.AsType[*scheduler.Unacknowledged](err); ok {
+		return http.StatusConflict
+	}
 	if _, ok := errors.AsType[*definition.Error](err); ok {
+		return http.StatusUnprocessableEntity
+	}
+	if _, ok := errors.AsType[*policy.Refusal](err); ok {
 		return http.StatusUnprocessableEntity
 	}
 	if errors.Is(err, definition.ErrNotFound) || errors.Is(err, story.ErrUnknownJob) {

@@ -23,6 +23,11 @@ func TestRefusals(t *testing.T) {
 	if _, err := h.client(t).Apply(t.Context(), "b.yaml", strings.NewReader(broadcastYAML("draft", "shop", "Hello"))); err != nil {
 		t.Fatal(err)
 	}
+	insta := strings.Replace(senderYAML("insta-shop"), "channel: messenger", "channel: instagram", 1) + "---\n" + broadcastYAML("photo", "insta-shop", "Hello")
+	if _, err := h.client(t).Apply(t.Context(), "i.yaml", strings.NewReader(insta)); err != nil {
+		t.Fatal(err)
+	}
+	unread := "broadcast draft: not launched, since its warnings must be acknowledged first: bulk_discouraged (" + bulk().Says + "); launch it with acknowledge: bulk_discouraged"
 	long := strings.Repeat("x", 257)
 	for name, c := range map[string]struct {
 		method, path, body string
@@ -40,8 +45,8 @@ func TestRefusals(t *testing.T) {
 
 		"apply nothing":             {"POST", "/v1/apply", "", 422, "body: no document: want kind: Sender or kind: Broadcast"},
 		"apply an unknown field":    {"POST", "/v1/apply?file=a.yaml", "kind: Broadcast\nid: a\nsender: shop\nmessage: {txt: x}\n", 422, `a.yaml:4: unknown field "txt": message has text, promotional, tag`},
-		"apply to a lacking sender": {"POST", "/v1/apply?file=a.yaml", broadcastYAML("a", "none", "x"), 422, "a.yaml:1: broadcast a: sender none is not defined; apply its Sender document first"},
-		"apply what can't be sent":  {"POST", "/v1/apply?file=a.yaml", broadcastYAML("a", "shop", "'{{.name'"), 422, "a.yaml:1: broadcast a: message.text: text:1: unclosed action"},
+		"apply to a lacking sender": {"POST", "/v1/apply?file=a.yaml", broadcastYAML("a", "none", "x"), 422, "a.yaml:3: broadcast a: sender none is not defined; apply its Sender document first"},
+		"apply what can't be sent":  {"POST", "/v1/apply?file=a.yaml", broadcastYAML("a", "shop", "'{{.name'"), 422, "a.yaml:4: broadcast a: message.text: text:1: unclosed action"},
 		"apply too much":            {"POST", "/v1/apply", strings.Repeat("#", 1<<20+1), 413, "the body is longer than 1048576 bytes"},
 		"apply under a bad name":    {"POST", "/v1/apply?file=a%0Ab", "", 400, "file: want a name of at most 255 bytes in one line"},
 
@@ -65,6 +70,17 @@ func TestRefusals(t *testing.T) {
 
 		"no such broadcast":        {"GET", "/v1/broadcasts/none", "", 404, "broadcast none: not found"},
 		"launch no broadcast":      {"POST", "/v1/broadcasts/none/launch", "", 404, "broadcast none: not found"},
+		"launch unread":            {"POST", "/v1/broadcasts/draft/launch", `{}`, 409, unread},
+		"launch with a typo":       {"POST", "/v1/broadcasts/draft/launch", `{"acknowlege":[]}`, 400, `unknown field "acknowlege"`},
+		"launch with no list":      {"POST", "/v1/broadcasts/draft/launch", `{"acknowledge":"bulk_discouraged"}`, 400, `field "acknowledge" can't be a JSON string: want an array`},
+		"launch, unknown warning":  {"POST", "/v1/broadcasts/draft/launch", `{"acknowledge":["bulk_discouraged","bulk"]}`, 409, `broadcast draft: acknowledge "bulk": it has no such warning to acknowledge, only bulk_discouraged`},
+		"launch, needless warning": {"POST", "/v1/broadcasts/photo/launch", `{"acknowledge":["bulk_discouraged"]}`, 409, `broadcast photo: acknowledge "bulk_discouraged": it has no warning to acknowledge; leave it out`},
+		"diff of nothing":          {"POST", "/v1/policy/diff", `{}`, 400, `from "": want a day such as 2026-04-27, or a time in RFC 3339`},
+		"diff to no day":           {"POST", "/v1/policy/diff", `{"from":"2026-04-26","to":"2026-02-30"}`, 400, `to "2026-02-30": want a day such as 2026-04-27, or a time in RFC 3339`},
+		"diff backwards":           {"POST", "/v1/policy/diff", `{"from":"2026-04-27","to":"2026-04-26T23:59:59Z"}`, 400, "to 2026-04-26T23:59:59Z is before from 2026-04-27"},
+		"diff by a bad rulebook":   {"POST", "/v1/policy/diff", `{"from":"2026-04-26","to":"2026-04-27","rulebook":"version: 1\ncolour: red\n"}`, 422, "rulebook: line 2: field colour not found here: correct its name or remove it"},
+		"diff by a long rulebook":  {"POST", "/v1/policy/diff", `{"from":"2026-04-26","to":"2026-04-27","rulebook":"` + strings.Repeat("#", 256<<10+1) + `"}`, 413, "rulebook: longer than 262144 bytes"},
+		"diff by the longest one":  {"POST", "/v1/policy/diff", `{"from":"2026-04-26","to":"2026-04-27","rulebook":"` + strings.Repeat("#", 256<<10) + `"}`, 422, "rulebook: the file is empty"},
 		"progress of nothing":      {"GET", "/v1/broadcasts/none/progress", "", 404, "broadcast none: not found"},
 		"forecast of nothing":      {"GET", "/v1/broadcasts/none/forecast", "", 404, "broadcast none: not found"},
 		"audit of nothing":         {"GET", "/v1/broadcasts/none/audit", "", 404, "broadcast none: not found"},
@@ -105,6 +121,9 @@ func TestRefusals(t *testing.T) {
 			}
 			path, _, _ := strings.Cut(c.path, "?")
 			want := client.Problem{Type: "about:blank", Title: http.StatusText(c.status), Status: c.status, Detail: c.detail, Instance: path, TraceID: p.TraceID}
+			if c.detail == unread {
+				want.Missing = []client.Warning{bulk()}
+			}
 			if d := cmp.Diff(want, p); d != "" || status != c.status || len(p.TraceID) != 32 {
 				t.Error(d, status, p.TraceID)
 			}
@@ -199,7 +218,7 @@ func TestApplyAllOrNothing(t *testing.T) {
 	h.withSender(t, "part")
 	other := strings.Replace(senderYAML("part"), "channel: messenger", "channel: instagram", 1)
 	_, err := h.client(t).Apply(t.Context(), "p.yaml", strings.NewReader(senderYAML("part-one")+"---\n"+other))
-	want := "p.yaml:8: sender part: channel and account can't change, since its contacts are known by them; give the other account its own id"
+	want := "p.yaml:10: sender part: channel and account can't change, since its contacts are known by them; give the other account its own id"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

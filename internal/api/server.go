@@ -24,6 +24,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/story"
+	"github.com/carillon-dev/carillon/pkg/client"
 )
 
 // Projector tells whether facts are projected, so that the gate can open.
@@ -43,7 +44,8 @@ type Config struct {
 	Teller     *story.Teller
 	Tally      *ledger.Tally
 	Gate       *gate.Gate
-	Token      string // what a caller must show
+	Policy     client.Policy // names the gate's rulebook
+	Token      string        // what a caller must show
 	Tracer     trace.Tracer
 	Log        *slog.Logger
 	Credential func(ref string) error // whether an env: or file: reference can be resolved here
@@ -64,7 +66,7 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("api: no token: without one anybody could send")
 	}
 	if c.Defs == nil || c.Facts == nil || c.Projector == nil || c.Consent == nil || c.Scheduler == nil || c.Auditor == nil ||
-		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil {
+		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.Policy == (client.Policy{}) {
 		return nil, errors.New("api: a room is missing in its configuration")
 	}
 	doc, err := document()
@@ -107,6 +109,8 @@ func (s *Server) routes() []route {
 		{get, "/v1/broadcasts/{id}/progress", nil, s.progress},
 		{get, "/v1/broadcasts/{id}/audit", []string{"bucket"}, s.audit},
 		{get, "/v1/broadcasts/{id}/forecast", nil, s.forecast},
+		{get, "/v1/policy", nil, s.policy},
+		{post, "/v1/policy/diff", nil, s.policyDiff},
 		{get, "/v1/jobs/{job}", nil, s.job},
 		{get, "/v1/contacts", []string{"sender", "id"}, s.contact},
 		{get, "/v1/dead", []string{"reason", "state", "sender", "source", "since", "until", "limit"}, s.dead},

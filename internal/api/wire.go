@@ -15,6 +15,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/pkg/client"
+	"github.com/carillon-dev/carillon/pkg/policy"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -54,6 +55,14 @@ func wireBroadcastSpec(n *broadcast.Spec) client.BroadcastSpec {
 	}
 }
 
+func wireWarnings(ws []policy.Warning) []client.Warning {
+	var out []client.Warning
+	for _, w := range ws {
+		out = append(out, client.Warning(w))
+	}
+	return out
+}
+
 func wireImported(n facts.Imported) client.ImportProgress {
 	return client.ImportProgress{Rows: n.Rows, Written: n.Written, Unchanged: n.Unchanged, Other: n.Other, Bad: n.Bad}
 }
@@ -68,6 +77,9 @@ func (s *Server) wireBroadcast(b *broadcast.Broadcast) client.Broadcast {
 			string(job.InUnknown): p.Counts.Unknown, string(job.InCancelled): p.Counts.Cancelled,
 			string(job.InExpired): p.Counts.Expired, string(job.InPending): p.Counts.Pending,
 		},
+	}
+	for _, a := range b.Acknowledged {
+		out.Acknowledged = append(out.Acknowledged, client.Acknowledged(a))
 	}
 	if b.Occurrence > 0 {
 		out.Source = broadcast.SourceName(b.Spec.ID, b.Occurrence)

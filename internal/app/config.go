@@ -37,6 +37,7 @@ type Config struct {
 	Prefix      string // CARILLON_PREFIX: of everything in NATS and Redis
 	Token       string // CARILLON_TOKEN: of the API; empty: made and left in Data
 	KeyFile     string // CARILLON_KEY_FILE: the installation's key; empty: made in Data
+	Rulebook    string // CARILLON_RULEBOOK: file; empty: the built-in one
 	Concurrency int    // CARILLON_CONCURRENCY: envelopes at a time; 0: 24
 	SandboxRate int    // calls a second that the sandbox lets through; 0: its own default
 	Log         *slog.Logger
@@ -48,6 +49,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		Data: getenv("CARILLON_DATA"), Listen: getenv("CARILLON_LISTEN"), NATSURL: getenv("CARILLON_NATS_URL"),
 		RedisURL: getenv("CARILLON_REDIS_URL"), MetaURL: getenv("CARILLON_META_URL"), Prefix: getenv("CARILLON_PREFIX"),
 		Token: getenv("CARILLON_TOKEN"), KeyFile: getenv("CARILLON_KEY_FILE"),
+		Rulebook: getenv("CARILLON_RULEBOOK"),
 	}
 	if v := getenv("CARILLON_CONCURRENCY"); v != "" {
 		if _, err := fmt.Sscanf(v, "%d", &c.Concurrency); err != nil || c.Concurrency < 1 || c.Concurrency > 1000 {
@@ -83,20 +85,23 @@ func (c Config) withDefaults() (Config, error) {
 const stopTimeout = 30 * time.Second
 
 // secretFile returns what a file holds, making it with a random secret where
-// it does not exist.
+// it does not exist. Of two processes that make it at once both return the
+// secret of the first.
 func secretFile(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if err == nil {
-		return decodeSecret(path, b)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		secret := make([]byte, 32)
+		if _, err := rand.Read(secret); err != nil {
+			return nil, fmt.Errorf("make secret: %w", err)
+		}
+		if err := newFile(path, []byte(hex.EncodeToString(secret)+"\n")); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	b, err := os.ReadFile(path)
+	if err != nil {
 		return nil, fmt.Errorf("read secret: %w", err)
 	}
-	secret := make([]byte, 32)
-	if _, err := rand.Read(secret); err != nil {
-		return nil, fmt.Errorf("make secret: %w", err)
-	}
-	return secret, writeFile(path, []byte(hex.EncodeToString(secret)+"\n"))
+	return decodeSecret(path, b)
 }
 
 func decodeSecret(path string, b []byte) ([]byte, error) {
@@ -107,19 +112,26 @@ func decodeSecret(path string, b []byte) ([]byte, error) {
 	return secret, nil
 }
 
-// writeFile writes a file that only its owner may read, whole or not at all.
-func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+// newFile writes a file that only its owner may read, whole or not at all, to
+// stay there after a power failure too. It never replaces one: then its error
+// is fs.ErrExist.
+func newFile(path string, data []byte) (err error) {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	f, err := os.CreateTemp(dir.Name(), ".new-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	_, err = f.Write(data)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = os.Link(f.Name(), path)
 	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+	if err = errors.Join(err, os.Remove(f.Name()), dir.Sync()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
 }

@@ -21,7 +21,6 @@ import (
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/internal/telemetry"
-	"github.com/carillon-dev/carillon/pkg/policy"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -29,6 +28,7 @@ import (
 type core struct {
 	*stack
 	cfg       Config
+	rulebook  Rulebook
 	engines   *engine.Engines
 	names     subject.Names
 	tracer    trace.Tracer
@@ -50,7 +50,12 @@ func open(ctx context.Context, cfg Config) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &core{stack: newStack(), cfg: cfg}
+	book, err := OpenRulebook(cfg.Rulebook) // before anything is started on a bad one
+	if err != nil {
+		return nil, err
+	}
+	cfg.Log.InfoContext(ctx, "messages are judged by a rulebook", "rulebook", book.Name, "sha256", book.Digest)
+	c := &core{stack: newStack(), cfg: cfg, rulebook: book}
 	if err := c.open(ctx); err != nil {
 		_ = c.stop(stopTimeout) // the cause of the failed start is what counts
 		return nil, err
@@ -113,7 +118,7 @@ func (c *core) rooms(ctx context.Context) error {
 	c.onStop("committer", func(context.Context) error { cancel(); c.commits.Wait(); return nil })
 	c.keys = facts.NewKeys(c.cfg.Prefix)
 	c.view = facts.NewView(c.engines.Redis.Client, c.engines.Redis, c.keys, c.facts.Identity())
-	c.gate = gate.New(c.engines.Redis.Client, c.keys, c.view, policy.Default())
+	c.gate = gate.New(c.engines.Redis.Client, c.keys, c.view, c.rulebook.Rulebook)
 	return nil
 }
 

@@ -73,6 +73,9 @@ func (d *Dev) API() string { return "http://" + d.addr }
 // another.
 func (d *Dev) Sandbox() string { return d.sandbox }
 
+// Rulebook returns what messages are judged by.
+func (d *Dev) Rulebook() Rulebook { return d.core.rulebook }
+
 // Token returns the API's token.
 func (d *Dev) Token() (string, error) { return d.core.token() }
 

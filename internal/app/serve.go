@@ -10,6 +10,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/audit"
 	"github.com/carillon-dev/carillon/internal/consent"
 	"github.com/carillon-dev/carillon/internal/story"
+	"github.com/carillon-dev/carillon/pkg/client"
 )
 
 // serve starts the API on the scheduler's side and returns where it listens.
@@ -22,7 +23,7 @@ func (c *core) serve(side control) (string, error) {
 		Defs: c.defs, Facts: c.facts, Projector: side.projector, Consent: &consent.Desk{Facts: c.facts, Ledger: c.ledger},
 		Scheduler: side.scheduler, Auditor: &audit.Auditor{Audiences: c.audiences, Ledger: c.ledger, Tally: side.tally}, Dead: c.dead,
 		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: c.audiences, Ledger: c.ledger, Gate: c.gate},
-		Tally:  side.tally, Gate: c.gate, Token: token, Tracer: c.tracer, Log: c.cfg.Log,
+		Tally:  side.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: token, Tracer: c.tracer, Log: c.cfg.Log,
 		Credential: func(ref string) error { _, err := c.secrets.resolve(ref); return err },
 	})
 	if err != nil {

@@ -137,6 +137,15 @@ type Broadcast struct {
 	Snapshot   *Snapshot  `json:"snapshot,omitempty"` // nil until the audience is frozen
 	Trace      string     `json:"trace,omitempty"`    // W3C traceparent of the launch
 	Frozen     *FreezeLog `json:"frozen,omitempty"`
+
+	Acknowledged []Acknowledged `json:"acknowledged,omitempty"` // warnings, at the launch; it belongs to that launch
+}
+
+// Acknowledged is one warning that whoever launched the broadcast said was
+// read.
+type Acknowledged struct {
+	Code string    `json:"code"` // as the rulebook names the advice
+	At   time.Time `json:"at"`
 }
 
 // Snapshot names the audience as frozen.

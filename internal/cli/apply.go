@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -82,8 +83,22 @@ func (s *session) writeApplied(r client.ApplyResult) error {
 			return err
 		}
 		for _, w := range a.Warnings {
-			fmt.Fprintf(s.err, "%s %s: warning: %s\n", a.Kind, a.ID, oneLine(w))
+			fmt.Fprintf(s.err, "%s %s: warning: %s\n", a.Kind, a.ID, oneLine(inWords(w, a.Advice)))
 		}
 	}
 	return nil
+}
+
+// inWords is a warning with its clause, where it is advice of the rulebook,
+// and what launching will ask.
+func inWords(warning string, advice []client.Warning) string {
+	i := slices.IndexFunc(advice, func(w client.Warning) bool { return w.Code == warning })
+	switch {
+	case i < 0:
+		return warning
+	case advice[i].Acknowledge:
+		return warningText(advice[i]) + "; launching it will ask to acknowledge this"
+	default:
+		return warningText(advice[i])
+	}
 }

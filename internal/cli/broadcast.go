@@ -53,22 +53,6 @@ func newBroadcastListCommand(s *session) *cobra.Command {
 	}
 }
 
-func newLaunchCommand(s *session) *cobra.Command {
-	var watch bool
-	cmd := s.onBroadcast("launch", "Make a broadcast due, now or at its time", func(ctx context.Context, s *session, c *client.Client, id string) error {
-		b, err := c.Launch(ctx, id)
-		if err != nil {
-			return err
-		}
-		if watch {
-			return s.watch(ctx, c, id)
-		}
-		return s.moved(b)
-	})
-	cmd.Flags().BoolVar(&watch, "watch", false, "then watch it until it has ended")
-	return cmd
-}
-
 func newWatchCommand(s *session) *cobra.Command {
 	cmd := s.onBroadcast("watch", "Live progress, until the broadcast has ended", func(ctx context.Context, s *session, c *client.Client, id string) error {
 		return s.watch(ctx, c, id)

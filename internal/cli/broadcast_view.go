@@ -72,7 +72,7 @@ func writeBroadcast(t *console.Terminal, b client.Broadcast) error {
 		{"labels", strings.Join(b.Spec.Audience.Labels, ", ")}, {"without", strings.Join(b.Spec.Audience.ExcludeLabels, ", ")}, {"where", b.Spec.Audience.Where},
 		{"at", b.Spec.Schedule.At}, {"pace", pace}, {"expires after", b.Spec.ExpiresAfter}, {"source", b.Source},
 		{"launched", stamp(b.LaunchedAt)}, {"due", stamp(b.DueAt)}, {"ends", stamp(b.EndsAt)}, {"closed", stamp(b.ClosedAt)},
-		{"audience", audienceOf(b)},
+		{"acknowledged", acknowledgedOf(b)}, {"audience", audienceOf(b)},
 	})
 	if err != nil || !b.Progress.Frozen {
 		return err
@@ -87,6 +87,15 @@ func ifSo(is bool, word string) string {
 		return word
 	}
 	return ""
+}
+
+// acknowledgedOf names the warnings that were acknowledged at the launch.
+func acknowledgedOf(b client.Broadcast) string {
+	var parts []string
+	for _, a := range b.Acknowledged {
+		parts = append(parts, a.Code+" at "+stamp(a.At))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // audienceOf says how an audience came about.

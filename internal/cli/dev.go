@@ -24,7 +24,8 @@ and explained.
   CARILLON_LISTEN     host:port of the API (default ` + app.DefaultListen + `)
   CARILLON_NATS_URL   empty: embedded
   CARILLON_REDIS_URL  empty: a redis-server or valkey-server from the PATH
-  CARILLON_META_URL   base of the Graph API; empty: the sandbox`
+  CARILLON_META_URL   base of the Graph API; empty: the sandbox
+  CARILLON_RULEBOOK   file with a rulebook of your own; empty: the built-in one`
 
 // readyTimeout is how long the checks may take to open after a start: the
 // rebuild of a few million facts.
@@ -32,12 +33,16 @@ const readyTimeout = 2 * time.Minute
 
 func newDevCommand(s *session) *cobra.Command {
 	var sample, once, verbose bool
+	var rulebook string
 	cmd := &cobra.Command{
 		Use: "dev", Short: "All of Carillon in one process, with sample data", Long: devHelp, Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := app.FromEnv(s.getenv)
 			if err != nil {
 				return err
+			}
+			if rulebook != "" {
+				cfg.Rulebook = rulebook
 			}
 			level := slog.LevelWarn
 			if verbose {
@@ -49,6 +54,7 @@ func newDevCommand(s *session) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&sample, "sample", true, "send the sample broadcasts; =false starts empty")
 	cmd.Flags().BoolVar(&once, "once", false, "end after the sample")
+	cmd.Flags().StringVar(&rulebook, "rulebook", "", "rulebook `FILE` to judge by (default $CARILLON_RULEBOOK, else the built-in one)")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "log what happens, not only what goes wrong")
 	return cmd
 }
@@ -104,14 +110,16 @@ func (s *session) announce(ctx context.Context, d *app.Dev, c *client.Client) er
 	}
 	if s.json {
 		return s.writeJSON(struct {
-			API     string `json:"api"`
-			Sandbox string `json:"sandbox,omitempty"`
-		}{d.API(), d.Sandbox()})
+			API      string        `json:"api"`
+			Sandbox  string        `json:"sandbox,omitempty"`
+			Rulebook client.Policy `json:"rulebook"`
+		}{d.API(), d.Sandbox(), client.Policy{Rulebook: d.Rulebook().Name, Digest: d.Rulebook().Digest}})
 	}
 	fmt.Fprintf(s.out, "Carillon answers at %s\n", d.API())
 	if d.Sandbox() != "" {
 		fmt.Fprintf(s.out, "the platform is the sandbox at %s\n", d.Sandbox())
 	}
+	fmt.Fprintf(s.out, "messages are judged by the rulebook %s\n", d.Rulebook())
 	return nil
 }
 

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/carillon-dev/carillon/pkg/client"
+	"github.com/carillon-dev/carillon/pkg/policy"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -20,10 +22,17 @@ const fakeToken = "secret"
 type fake struct {
 	mu       sync.Mutex
 	launched bool
+	launches []string // what each request to launch acknowledged
 	polls    int
 }
 
 func newFake() *httptest.Server {
+	srv, _ := newTalkingFake()
+	return srv
+}
+
+// newTalkingFake is newFake for who wants to know what was asked of it.
+func newTalkingFake() (*httptest.Server, *fake) {
 	f := &fake{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/apply", f.apply)
@@ -38,6 +47,7 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("GET /v1/broadcasts/{id}/progress", f.progress)
 	mux.HandleFunc("GET /v1/broadcasts/{id}/forecast", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, aForecast()) })
 	mux.HandleFunc("GET /v1/broadcasts/{id}/audit", f.audit)
+	mux.HandleFunc("POST /v1/policy/diff", f.policyDiff)
 	mux.HandleFunc("GET /v1/jobs/{job}", f.job)
 	mux.HandleFunc("GET /v1/contacts", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, aContact()) })
 	mux.HandleFunc("GET /v1/dead", f.dead)
@@ -49,7 +59,7 @@ func newFake() *httptest.Server {
 			return
 		}
 		mux.ServeHTTP(w, r)
-	}))
+	})), f
 }
 
 func answer(w http.ResponseWriter, status int, v any) {
@@ -78,7 +88,7 @@ func (f *fake) apply(w http.ResponseWriter, r *http.Request) {
 	}
 	answer(w, 200, client.ApplyResult{Applied: []client.Applied{
 		{Kind: "Sender", ID: "bakery", Action: "created"},
-		{Kind: "Broadcast", ID: "spring-menu", Action: "unchanged", Warnings: []string{"promotional_wording: says 20 % off"}},
+		{Kind: "Broadcast", ID: "spring-menu", Action: "unchanged", Warnings: []string{"bulk_discouraged", "links_under_tag", "outside the window nobody gets it"}, Advice: someAdvice()},
 	}})
 }
 
@@ -144,6 +154,7 @@ func (f *fake) move(w http.ResponseWriter, r *http.Request) {
 	switch verb := r.PathValue("verb"); {
 	case r.PathValue("id") == "old":
 		refuse(w, 409, "broadcast old: can't "+verb+" a broadcast that is done")
+	case verb == "launch" && !f.acknowledged(w, r):
 	case verb == "launch":
 		f.mu.Lock()
 		f.launched = true
@@ -156,6 +167,65 @@ func (f *fake) move(w http.ResponseWriter, r *http.Request) {
 	default:
 		b.State = map[string]string{"pause": "paused", "cancel": "cancelled"}[verb]
 		answer(w, 200, client.Stopped{Broadcast: b, InForce: true, InFlight: 3})
+	}
+}
+
+// acknowledged refuses the launch of what begins with bulk until both of its
+// warnings are acknowledged, and codes that nobody asked for.
+func (f *fake) acknowledged(w http.ResponseWriter, r *http.Request) bool {
+	var req client.LaunchRequest
+	if r.ContentLength != 0 {
+		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+			refuse(w, 400, err.Error())
+			return false
+		}
+	}
+	f.mu.Lock()
+	f.launches = append(f.launches, strings.Join(req.Acknowledge, ","))
+	f.mu.Unlock()
+	p := client.Problem{Status: 409, Title: "Conflict", Detail: "broadcast bulk: not launched, since its warnings must be acknowledged first"}
+	for _, asked := range someAdvice() {
+		if asked.Acknowledge && strings.HasPrefix(r.PathValue("id"), "bulk") && !slices.Contains(req.Acknowledge, asked.Code) {
+			p.Missing = append(p.Missing, asked)
+		}
+	}
+	switch {
+	case len(p.Missing) > 0:
+		answer(w, 409, p)
+	case len(req.Acknowledge) > 0 && !strings.HasPrefix(r.PathValue("id"), "bulk"):
+		refuse(w, 409, fmt.Sprintf("acknowledge %q: it has no warning to acknowledge; leave it out", req.Acknowledge[0]))
+	default:
+		return true
+	}
+	return false
+}
+
+// policyDiff answers a comparison of which the rulebook, if any, must be one.
+func (f *fake) policyDiff(w http.ResponseWriter, r *http.Request) {
+	var req client.PolicyDiffRequest
+	json.NewDecoder(r.Body).Decode(&req)
+	rb := policy.Default()
+	if req.Rulebook != "" {
+		var err error
+		if rb, err = policy.Parse([]byte(req.Rulebook)); err != nil {
+			refuse(w, 422, err.Error())
+			return
+		}
+	}
+	from, _ := time.Parse(time.RFC3339, req.From)
+	to, _ := time.Parse(time.RFC3339, req.To)
+	for _, c := range policy.Diff(rb, from, to) {
+		change := client.RuleChange{Date: c.Date.String(), Rule: c.Rule, What: c.What, Names: c.Names, Detail: c.Detail, Source: c.Source}
+		for _, ch := range c.Channels {
+			change.Channels = append(change.Channels, string(ch))
+		}
+		lines(w, client.PolicyDiffEvent{Change: &change})
+	}
+	if from.Equal(to) {
+		return
+	}
+	for _, i := range impacts() {
+		lines(w, client.PolicyDiffEvent{Broadcast: &i})
 	}
 }
 
@@ -237,6 +307,22 @@ func draftBroadcast() client.Broadcast {
 	return client.Broadcast{ID: "summer", Sender: "cafe", State: "draft", Spec: client.BroadcastSpec{ID: "summer", Sender: "cafe"}}
 }
 
+func someAdvice() []client.Warning {
+	return []client.Warning{
+		{Code: "bulk_discouraged", Says: "Unwanted, impersonal or bulk messages violate the policy.", Acknowledge: true},
+		{Code: "links_under_tag", Says: "Links in tagged messages may be mistaken\nfor advertising."},
+		{Code: "promotional_wording", Says: "Tags carry no deals.", Acknowledge: true},
+	}
+}
+
+func impacts() []client.BroadcastImpact {
+	return []client.BroadcastImpact{
+		{Broadcast: "autumn", Sender: "bakery", State: "draft", Since: "2026-04-27", Due: day(10, 0, 0), Audience: 40, BrokenBy: map[reason.Code]int{}, AllowedBy: map[string]int{}, Blocked: 3},
+		{Broadcast: "old", Sender: "bakery", State: "scheduled", Since: "2026-04-27", Due: day(10, 0, 0), Ends: day(16, 0, 0), Gone: true, BrokenBy: map[reason.Code]int{}, AllowedBy: map[string]int{}},
+		{Broadcast: "spring-menu", Sender: "bakery", State: "scheduled", Since: "2026-04-27", Due: day(10, 0, 0), Ends: day(16, 0, 0), Audience: 6000, Broken: 1204, BrokenBy: map[reason.Code]int{reason.TagRetired: 1200, reason.WindowClosed: 4}, Allowed: 7, AllowedBy: map[string]int{"ad_window": 7}},
+	}
+}
+
 func doneBroadcast() client.Broadcast {
 	life := lifeOfBroadcast()
 	return client.Broadcast{
@@ -245,8 +331,9 @@ func doneBroadcast() client.Broadcast {
 			Kind: "Broadcast", ID: "spring-menu", Sender: "bakery", Message: client.Message{Text: "Hello {{.name}}, the spring menu is here: asparagus, rhubarb, and the first strawberries of the year.", Promotional: true},
 			Audience: client.Audience{Labels: []string{"regular"}, ExcludeLabels: []string{"staff"}, Where: `attributes.city == "Oslo"`}, Pace: client.Pace{PerSecond: 50}, ExpiresAfter: "6h",
 		},
-		Frozen:   &client.Frozen{At: day(10, 0, 0), Contacts: 1_000_000, Seen: 1_200_000, NotMatching: 199_998, Errors: 2, Example: "no such key: city"},
-		Progress: life[len(life)-1],
+		Acknowledged: []client.Acknowledged{{Code: "bulk_discouraged", At: day(9, 59, 0)}, {Code: "promotional_wording", At: day(9, 59, 0)}},
+		Frozen:       &client.Frozen{At: day(10, 0, 0), Contacts: 1_000_000, Seen: 1_200_000, NotMatching: 199_998, Errors: 2, Example: "no such key: city"},
+		Progress:     life[len(life)-1],
 	}
 }
 

@@ -44,6 +44,7 @@ func Run(ctx context.Context, args []string, st Streams) int {
 	s := &session{
 		in: st.In, getenv: st.Getenv,
 		out: console.Open(st.Out, st.Getenv), err: console.Open(st.Err, st.Getenv),
+		interactive: isInteractive(st.In, st.Out),
 	}
 	root := newRoot(s)
 	root.SetArgs(args)

@@ -2,11 +2,17 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
+	"slices"
 	"sync"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
@@ -21,12 +27,18 @@ var errLineTooLong = errors.New("line longer than 1 MiB")
 // longer than maxLine is passed over.
 type lineReader struct {
 	r      *bufio.Reader
-	number int // of the line last read, from 1
+	number int    // of the line last read, from 1
+	id     string // of the line last passed over, as far as it stands in its beginning
 }
 
+// newLineReader has room for a byte order mark and the end of the line beside
+// the longest line, and one byte to see that a line is longer.
 func newLineReader(in io.Reader) *lineReader {
-	return &lineReader{r: bufio.NewReaderSize(in, maxLine)}
+	return &lineReader{r: bufio.NewReaderSize(in, maxLine+len(byteOrderMark)+len("\r\n")+1)}
 }
+
+// byteOrderMark is what some programs begin a file of UTF-8 with.
+const byteOrderMark = "\ufeff"
 
 // next is the next line that is not blank, valid until the next call. It
 // gives io.EOF at the end and errLineTooLong for a line that it passed over.
@@ -36,8 +48,12 @@ func (l *lineReader) next() ([]byte, error) {
 		if len(line) > 0 {
 			l.number++
 		}
+		if l.number == 1 {
+			line = bytes.TrimPrefix(line, []byte(byteOrderMark))
+		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
+			l.id = policy.FindID(line)
 			return nil, l.passOver()
 		case err != nil && !errors.Is(err, io.EOF):
 			return nil, fmt.Errorf("read: %w", err)
@@ -45,6 +61,9 @@ func (l *lineReader) next() ([]byte, error) {
 			continue
 		case blank(line):
 			return nil, io.EOF
+		case len(bytes.TrimRight(line, "\r\n")) > maxLine:
+			l.id = policy.FindID(line)
+			return nil, errLineTooLong
 		default:
 			return line, nil
 		}
@@ -80,8 +99,10 @@ type batch struct {
 	ends   []int // of each line in lines
 	number []int // of each line in the input
 	failed []error
+	ids    []string // of lines that failed
 	out    []byte
 	bad    int
+	notes  []note
 	done   chan struct{} // receives when out is ready
 }
 
@@ -91,7 +112,7 @@ const batchLines = 256
 // checkCases answers each line of in on out, in order, and says how many
 // were no case. A few batches are under way at once, so that memory does not
 // grow with the input. The error is of reading or writing.
-func checkCases(rb *policy.Rulebook, in io.Reader, out io.Writer) (bad int, err error) {
+func checkCases(rb *policy.Rulebook, in io.Reader, out io.Writer, said *notes) (bad int, err error) {
 	n := runtime.GOMAXPROCS(0)
 	free := make(chan *batch, 4*n)
 	work := make(chan *batch, 4*n)
@@ -112,6 +133,9 @@ func checkCases(rb *policy.Rulebook, in io.Reader, out io.Writer) (bad int, err 
 	for b := range order {
 		<-b.done
 		bad += b.bad
+		for _, n := range b.notes {
+			said.add(n.line, n.capability)
+		}
 		if err == nil {
 			_, err = out.Write(b.out)
 		}
@@ -128,7 +152,7 @@ func readBatches(in io.Reader, free <-chan *batch, work, order chan<- *batch) er
 	lines := newLineReader(in)
 	for {
 		b := <-free
-		b.lines, b.ends, b.number, b.failed = b.lines[:0], b.ends[:0], b.number[:0], b.failed[:0]
+		b.lines, b.ends, b.number, b.failed, b.ids = b.lines[:0], b.ends[:0], b.number[:0], b.failed[:0], b.ids[:0]
 		err := b.fill(lines)
 		if len(b.ends) > 0 {
 			work <- b
@@ -155,6 +179,7 @@ func (b *batch) fill(lines *lineReader) error {
 		b.ends = append(b.ends, len(b.lines))
 		b.number = append(b.number, lines.number)
 		b.failed = append(b.failed, err)
+		b.ids = append(b.ids, lines.id)
 		if lines.r.Buffered() == 0 {
 			return nil
 		}
@@ -172,20 +197,84 @@ func judgeBatches(rb *policy.Rulebook, work <-chan *batch) {
 
 // judge answers every line of the batch.
 func (b *batch) judge(rb *policy.Rulebook, reader *policy.CaseReader) {
-	b.out, b.bad = b.out[:0], 0
+	b.out, b.bad, b.notes = b.out[:0], 0, b.notes[:0]
 	start := 0
 	for i, end := range b.ends {
-		c, err := policy.Case{}, b.failed[i]
+		c, err := policy.Case{ID: b.ids[i]}, b.failed[i]
 		if err == nil {
-			c, err = reader.Read(b.lines[start:end])
+			c, err = readCase(reader, rb, b.lines[start:end])
 		}
 		if err != nil {
 			b.out = policy.AppendError(b.out, c.ID, b.number[i], err)
 			b.bad++
 		} else {
 			b.out = policy.AppendAnswer(b.out, c.ID, c.Judge(rb))
+			if name := rb.Unasked(&c); name != "" {
+				b.notes = append(b.notes, note{b.number[i], name})
+			}
 		}
 		b.out = append(b.out, '\n')
 		start = end
+	}
+}
+
+// readCase reads a case for one rulebook, which knows all that it names as
+// withdrawn.
+func readCase(reader *policy.CaseReader, rb *policy.Rulebook, line []byte) (policy.Case, error) {
+	c, err := reader.Read(line)
+	if err == nil {
+		err = rb.Vet(&c)
+	}
+	return c, err
+}
+
+// note is a capability that a case has and no rule asks for.
+type note struct {
+	line       int
+	capability string
+}
+
+// notes says each of them once, and no more than a person reads.
+type notes struct {
+	out  io.Writer
+	seen []string
+}
+
+const mostNotes = 20
+
+// add says where capability, "" for none, stood first. What can't be written
+// is lost: the answers go on.
+func (n *notes) add(line int, capability string) {
+	if capability == "" || len(n.seen) == mostNotes || slices.Contains(n.seen, capability) {
+		return
+	}
+	n.seen = append(n.seen, capability)
+	fmt.Fprintf(n.out, "carillon: line %d: sender.capabilities: no rule asks for %q: it permits nothing\n", line, capability)
+}
+
+// unread is the error of lines that were no case, nil for none.
+func unread(bad int) error {
+	switch bad {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("1 case could not be read: its line has the error")
+	default:
+		return fmt.Errorf("%d cases could not be read: each line has its error", bad)
+	}
+}
+
+// casesOnStdin refuses arguments: a file of cases is not one.
+func casesOnStdin(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("%s takes no arguments: cases come on standard input, as in %s < %s", cmd.CommandPath(), cmd.CommandPath(), args[0])}
+}
+
+// awaitCases tells a person at a terminal what is waited for.
+func awaitCases(cmd *cobra.Command) {
+	if f, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		cmd.PrintErrln("carillon: reading cases from the terminal, one line of JSON each; Ctrl-D ends")
 	}
 }

@@ -42,12 +42,15 @@ func (t *table) write(out io.Writer) error {
 }
 
 // wrap breaks s at spaces and after commas into lines of at most width bytes;
-// a longer word is cut.
+// a longer word is cut, after an underscore if it has one.
 func wrap(s string, width int) []string {
 	var lines []string
 	for len(s) > width {
 		indent := len(s) - len(strings.TrimLeft(s, " "))
 		cut := max(strings.LastIndexByte(s[:width+1], ' '), strings.LastIndexByte(s[:width], ',')+1)
+		if cut <= indent {
+			cut = strings.LastIndexByte(s[:width], '_') + 1
+		}
 		if cut <= indent {
 			cut = width
 		}

@@ -33,12 +33,14 @@ type session struct {
 	out, err *console.Terminal
 	getenv   func(string) string
 	json     bool
+
+	interactive bool // standard input and output are a terminal: somebody can be asked
 }
 
 func (s *session) commands() []*cobra.Command {
 	return []*cobra.Command{
 		newApplyCommand(s), newContactsCommand(s), newBroadcastCommand(s), newAuditCommand(s), newWhyCommand(s), newDeadCommand(s),
-		newOptOutCommand(s), newSenderCommand(s), newPolicyCommand(), newSandboxCommand(s), newDevCommand(s), newVersionCommand(s),
+		newOptOutCommand(s), newSenderCommand(s), newPolicyCommand(s), newSandboxCommand(s), newDevCommand(s), newVersionCommand(s),
 	}
 }
 

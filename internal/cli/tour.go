@@ -96,11 +96,19 @@ func (t *tour) launch(ctx context.Context, senders, broadcasts []string) ([]stri
 		}
 	}
 	for _, id := range drafts {
-		if _, err := t.client.Launch(ctx, id); err != nil {
+		if _, err := t.unattended().launchBroadcast(ctx, t.client, id); err != nil {
 			return nil, err
 		}
 	}
 	return open, nil
+}
+
+// unattended is the session of somebody who started the sample and need not
+// be asked about each of its broadcasts.
+func (t *tour) unattended() *session {
+	s := *t.session
+	s.interactive = false
+	return &s
 }
 
 // importFor gives a sender's contacts to Carillon and, as people who wrote to

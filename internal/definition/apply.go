@@ -20,9 +20,12 @@ type Applied struct {
 	Warnings []string // advice that is no refusal
 }
 
-// Check looks at a broadcast with its sender before it is stored: an error
-// refuses it, warnings don't.
-type Check func(b *broadcast.Spec, s *sender.Spec) (warnings []string, err error)
+// Check looks at documents before they are stored: an error refuses one,
+// warnings don't. What is nil looks at nothing.
+type Check struct {
+	Sender    func(s *sender.Spec) error
+	Broadcast func(b *broadcast.Spec, s *sender.Spec) (warnings []string, err error)
+}
 
 // change is one document with what storing it takes.
 type change struct {
@@ -44,12 +47,12 @@ func (s *Store) Apply(ctx context.Context, file string, docs []Document, check C
 	for i, d := range docs {
 		var err error
 		if d.Sender != nil {
-			changes[i], err = s.changeSender(ctx, d.Sender)
+			changes[i], err = s.changeSender(ctx, d.Sender, check)
 		} else {
 			changes[i], err = s.changeBroadcast(ctx, d.Broadcast, senders[d.Broadcast.Sender], check)
 		}
 		if err != nil {
-			return nil, &Error{File: file, Line: d.Line, Err: err}
+			return nil, &Error{File: file, Line: d.lineOf(err), Err: err}
 		}
 	}
 	out := make([]Applied, 0, len(docs))
@@ -77,11 +80,19 @@ func (s *Store) checkBroadcast(ctx context.Context, b *broadcast.Spec, from *sen
 			return nil, err
 		}
 	}
-	return check(b, from)
+	if check.Broadcast == nil {
+		return nil, nil
+	}
+	return check.Broadcast(b, from)
 }
 
-func (s *Store) changeSender(ctx context.Context, n *sender.Spec) (change, error) {
+func (s *Store) changeSender(ctx context.Context, n *sender.Spec, check Check) (change, error) {
 	c := change{Applied: Applied{Kind: "Sender", ID: n.ID, Action: "created"}}
+	if check.Sender != nil {
+		if err := check.Sender(n); err != nil {
+			return c, err
+		}
+	}
 	old, rev, err := s.Sender(ctx, n.ID)
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -121,6 +132,7 @@ func (s *Store) changeBroadcast(ctx context.Context, n *broadcast.Spec, from *se
 		c.Action = "updated"
 	}
 	old.Spec = *n
+	old.Acknowledged = nil // what was acknowledged was another text
 	c.store = func(ctx context.Context) error { _, err := s.PutBroadcast(ctx, old, rev); return err }
 	return c, nil
 }

@@ -24,6 +24,8 @@ type Document struct {
 	Sender    *sender.Spec
 	Broadcast *broadcast.Spec
 	Line      int // of the file, where the document begins
+
+	fields map[string]int // lines of its fields by path, such as message.text
 }
 
 // MaxFile bounds a file of documents, in bytes.
@@ -101,20 +103,21 @@ func decodeOne(n *yaml.Node) (Document, error) {
 	if err := n.Decode(&head); err != nil {
 		return Document{}, err
 	}
-	d := Document{Line: n.Line}
+	d := Document{Line: n.Line, fields: map[string]int{}}
+	paths(n, "", d.fields)
 	switch head.Kind {
 	case "Sender":
 		d.Sender = &sender.Spec{}
 		if err := strict(n, d.Sender); err != nil {
 			return d, err
 		}
-		return d, d.Sender.Validate()
+		return d, d.locate(d.Sender.Validate())
 	case "Broadcast":
 		d.Broadcast = &broadcast.Spec{}
 		if err := strict(n, d.Broadcast); err != nil {
 			return d, err
 		}
-		return d, d.Broadcast.Validate()
+		return d, d.locate(d.Broadcast.Validate())
 	case "":
 		return d, errors.New("no kind: want kind: Sender or kind: Broadcast")
 	case "Template", "Flow":

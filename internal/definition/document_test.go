@@ -46,6 +46,12 @@ sender: bakery
 message: {text: b}
 `
 	docs, err := Decode("all.yaml", []byte(file))
+	for i, where := range []string{"rate.per_second", "audience.where", "message.text"} {
+		if line := docs[i].fields[where]; line <= docs[i].Line || line > docs[i].Line+15 {
+			t.Errorf("%s stands on line %d", where, line)
+		}
+		docs[i].fields = nil
+	}
 	want := []Document{
 		{Line: 6, Sender: &sender.Spec{
 			Kind: "Sender", ID: "bakery", Channel: "messenger", Account: "1234567890", Credential: "env:BAKERY_TOKEN", AppSecret: "file:/run/secret",
@@ -125,8 +131,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"itself", menu + "audience: {labels: &a [*a]}\n", "f:5: cannot unmarshal !!seq into string"},
 		{"not UTF-8", "kind: \xff\n", "f: invalid leading UTF-8 octet"},
 
-		{"not valid", menu + "---\n" + strings.Replace(bakery, "messenger", "pigeon", 1), `f:6: sender bakery: channel "pigeon": want messenger or instagram`},
-		{"words that look like a line", menu + "schedule: {at: \"line 9: x\"}\n", `f:1: broadcast menu: schedule.at "line 9: x": want RFC 3339 such as 2026-11-22T10:00:00+01:00`},
+		{"not valid", menu + "---\n" + strings.Replace(bakery, "messenger", "pigeon", 1), `f:8: sender bakery: channel "pigeon": want messenger or instagram`},
+		{"words that look like a line", menu + "schedule: {at: \"line 9: x\"}\n", `f:5: broadcast menu: schedule.at "line 9: x": want RFC 3339 such as 2026-11-22T10:00:00+01:00`},
 		{"twice", bakery + "---\n" + menu + "---\n" + bakery, "f:12: sender bakery stands twice, first on line 1"},
 		{"twice a broadcast", menu + "---\n" + menu, "f:6: broadcast menu stands twice, first on line 1"},
 	} {

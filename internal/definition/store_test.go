@@ -54,8 +54,6 @@ func decode(t *testing.T, file string) []Document {
 	return docs
 }
 
-func noCheck(*broadcast.Spec, *sender.Spec) ([]string, error) { return nil, nil }
-
 // apply applies a file and returns what became of each document, in words.
 func apply(t *testing.T, s *Store, file string, check Check) (string, error) {
 	t.Helper()
@@ -154,7 +152,7 @@ func testIDs(t *testing.T, s *Store) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := apply(t, s, bakery, noCheck); err != nil {
+	if _, err := apply(t, s, bakery, Check{}); err != nil {
 		t.Fatal(err)
 	}
 	if ids, err := s.Broadcasts(t.Context()); err != nil || !reflect.DeepEqual(ids, []string{"a", "b", "c"}) {
@@ -173,17 +171,17 @@ func testIDs(t *testing.T, s *Store) {
 func testApply(t *testing.T, s *Store) {
 	both := menu + "---\n" + bakery
 	for _, c := range []struct{ name, file, want, err string }{
-		{"a broadcast without its sender", menu, "", "f:1: broadcast menu: sender bakery is not defined; apply its Sender document first"},
+		{"a broadcast without its sender", menu, "", "f:3: broadcast menu: sender bakery is not defined; apply its Sender document first"},
 		{"with it, in any order", both, "broadcast menu created, sender bakery created", ""},
 		{"again", both, "broadcast menu unchanged, sender bakery unchanged", ""},
 		{"with an empty list", menu + "audience: {labels: [], exclude_labels: []}\n---\n" + bakery + "capabilities: []\n", "broadcast menu unchanged, sender bakery unchanged", ""},
 		{"the broadcast alone", menu, "broadcast menu unchanged", ""},
 		{"changed", menu + "pace: {per_second: 5}\n---\n" + bakery + "batch: true\n", "broadcast menu updated, sender bakery updated", ""},
-		{"another account", strings.Replace(bakery, "1234567890", "2", 1), "", "f:1: sender bakery: channel and account can't change, since its contacts are known by them; give the other account its own id"},
-		{"another channel", strings.Replace(bakery, "messenger", "instagram", 1), "", "f:1: sender bakery: channel and account can't change, since its contacts are known by them; give the other account its own id"},
-		{"an audience of nobody knows whom", menu + "audience: {where: \"name ==\"}\n", "", "f:1: broadcast menu: audience.where: Syntax error"},
+		{"another account", strings.Replace(bakery, "1234567890", "2", 1), "", "f:3: sender bakery: channel and account can't change, since its contacts are known by them; give the other account its own id"},
+		{"another channel", strings.Replace(bakery, "messenger", "instagram", 1), "", "f:3: sender bakery: channel and account can't change, since its contacts are known by them; give the other account its own id"},
+		{"an audience of nobody knows whom", menu + "audience: {where: \"name ==\"}\n", "", "f:5: broadcast menu: audience.where: Syntax error"},
 	} {
-		got, err := apply(t, s, c.file, noCheck)
+		got, err := apply(t, s, c.file, Check{})
 		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.HasPrefix(err.Error(), c.err) {
 			t.Errorf("%s: %q, %v\nwant %q, %s", c.name, got, err, c.want, c.err)
 		}
@@ -193,10 +191,10 @@ func testApply(t *testing.T, s *Store) {
 	}
 	// The check sees the sender of the file before that of the store.
 	var seen []bool
-	as, err := s.Apply(t.Context(), "f", decode(t, bakery+"---\n"+menu), func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
+	as, err := s.Apply(t.Context(), "f", decode(t, bakery+"---\n"+menu), Check{Broadcast: func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
 		seen = append(seen, from.Batch)
 		return []string{"advice on " + b.ID}, nil
-	})
+	}})
 	if err != nil || !reflect.DeepEqual(seen, []bool{false}) || as[0].Warnings != nil || !reflect.DeepEqual(as[1].Warnings, []string{"advice on menu"}) {
 		t.Errorf("the check saw %t and gave %+v, %v", seen, as, err)
 	}
@@ -205,7 +203,7 @@ func testApply(t *testing.T, s *Store) {
 // testAllOrNone asserts that a file with one bad document changes nothing,
 // wherever the bad one stands and whatever is wrong with it.
 func testAllOrNone(t *testing.T, s *Store) {
-	if _, err := apply(t, s, bakery, noCheck); err != nil {
+	if _, err := apply(t, s, bakery, Check{}); err != nil {
 		t.Fatal(err)
 	}
 	moved := strings.Replace(bakery, "1234567890", "2", 1)
@@ -215,14 +213,15 @@ func testAllOrNone(t *testing.T, s *Store) {
 		check      Check
 		line       string
 	}{
-		{"a sender that moved", menu + "---\n" + moved, noCheck, "f:6: "},
-		{"a check", strings.Replace(menu, "menu", "soup", 1) + "---\n" + menu, func(b *broadcast.Spec, _ *sender.Spec) ([]string, error) {
+		{"a sender that moved", menu + "---\n" + moved, Check{}, "f:8: "},
+		{"a check", strings.Replace(menu, "menu", "soup", 1) + "---\n" + menu, Check{Broadcast: func(b *broadcast.Spec, _ *sender.Spec) ([]string, error) {
 			if b.ID == "menu" {
 				return nil, refuse
 			}
 			return nil, nil
-		}, "f:6: "},
-		{"an audience", strings.Replace(menu, "menu", "soup", 1) + "---\n" + menu + "audience: {where: \"1\"}\n", noCheck, "f:6: "},
+		}}, "f:6: "},
+		{"a check of a sender", menu + "---\n" + strings.Replace(bakery, "id: bakery", "id: shop", 1), Check{Sender: func(*sender.Spec) error { return refuse }}, "f:6: "},
+		{"an audience", strings.Replace(menu, "menu", "soup", 1) + "---\n" + menu + "audience: {where: \"1\"}\n", Check{}, "f:10: "},
 	} {
 		got, err := apply(t, s, c.file, c.check)
 		if err == nil || got != "" || !strings.HasPrefix(err.Error(), c.line) {
@@ -235,7 +234,7 @@ func testAllOrNone(t *testing.T, s *Store) {
 }
 
 func testLaunched(t *testing.T, s *Store) {
-	if _, err := apply(t, s, bakery+"---\n"+menu, noCheck); err != nil {
+	if _, err := apply(t, s, bakery+"---\n"+menu, Check{}); err != nil {
 		t.Fatal(err)
 	}
 	b, rev, err := s.Broadcast(t.Context(), "menu")
@@ -246,17 +245,17 @@ func testLaunched(t *testing.T, s *Store) {
 	if _, err := s.PutBroadcast(t.Context(), b, rev); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := apply(t, s, menu+"audience: {labels: []}\n", noCheck); err != nil || got != "broadcast menu unchanged" {
+	if got, err := apply(t, s, menu+"audience: {labels: []}\n", Check{}); err != nil || got != "broadcast menu unchanged" {
 		t.Errorf("the same once it runs: %q, %v", got, err)
 	}
-	got, err := apply(t, s, menu+"pace: {per_second: 1}\n", noCheck)
+	got, err := apply(t, s, menu+"pace: {per_second: 1}\n", Check{})
 	if want := "f:1: broadcast menu is running and can't change any more; give the changed one another id"; got != "" || err == nil || err.Error() != want {
 		t.Errorf("a change once it runs: %q, %v\nwant %s", got, err, want)
 	}
 }
 
 func testCache(t *testing.T, s *Store) {
-	if _, err := apply(t, s, bakery+"---\n"+menu, noCheck); err != nil {
+	if _, err := apply(t, s, bakery+"---\n"+menu, Check{}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := NewCache(t.Context(), s)
@@ -279,7 +278,7 @@ func testCache(t *testing.T, s *Store) {
 	if again, err := c.Broadcast(t.Context(), "menu~1"); err != nil || again != p {
 		t.Errorf("asked again, it was read again: %v", err)
 	}
-	if _, err := apply(t, s, bakery+"batch: true\n", noCheck); err != nil {
+	if _, err := apply(t, s, bakery+"batch: true\n", Check{}); err != nil {
 		t.Fatal(err)
 	}
 	heard(t, s, c)
@@ -316,7 +315,7 @@ func heard(t *testing.T, s *Store, c *Cache) {
 
 // testCacheBound asserts that a cache forgets rather than grows.
 func testCacheBound(t *testing.T, s *Store) {
-	if _, err := apply(t, s, bakery+"---\n"+menu, noCheck); err != nil {
+	if _, err := apply(t, s, bakery+"---\n"+menu, Check{}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := NewCache(t.Context(), s)

@@ -17,6 +17,45 @@ type fieldError struct {
 // Error says what is wrong with the field.
 func (e *fieldError) Error() string { return e.what }
 
+// paths notes the line of every field below a mapping.
+func paths(n *yaml.Node, above string, lines map[string]int) {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		path := above + n.Content[i].Value
+		lines[path] = n.Content[i].Line
+		paths(n.Content[i+1], path+".", lines)
+	}
+}
+
+// lineOf is the line of the field that an error is about: of those that its
+// words begin with, or that follow a colon in them, the most exact. It is the
+// document's own where there is none.
+func (d Document) lineOf(err error) int {
+	line, exact := d.Line, ""
+	for said := range strings.SplitSeq(err.Error(), ": ") {
+		for path, at := range d.fields {
+			rest, ok := strings.CutPrefix(said, path)
+			if ok && (rest == "" || rest[0] == ' ') && len(path) > len(exact) {
+				line, exact = at, path
+			}
+		}
+	}
+	return line
+}
+
+// locate adds the line of the field that a refusal is about.
+func (d Document) locate(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fieldError{d.lineOf(err), err.Error()}
+}
+
 // walk goes through a mapping beside the type that it was decoded into. It
 // returns the first field that the type lacks, or that holds a fraction where
 // the type has a whole number: the decoder cuts 0.5 to 0 without a word, and 0

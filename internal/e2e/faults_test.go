@@ -62,7 +62,9 @@ func TestKilledInTheMiddle(t *testing.T) {
 			if a.Pending != 0 || a.Sent+a.Unknown != sendables(t, ps) {
 				t.Errorf("%+v; %d may be written to", a, sendables(t, ps))
 			}
-			if a.Unknown > 200 {
+			// Were all claimed that is with the workers, two kills would leave
+			// twice as many.
+			if a.Unknown > 320 {
 				t.Errorf("%d unknown: claims are made too long before the wire", a.Unknown)
 			}
 			t.Logf("killed twice: %d sent, %d unknown", a.Sent, a.Unknown)
@@ -171,6 +173,22 @@ func TestOptOutsInTheMiddle(t *testing.T) {
 	}
 }
 
+// line returns the moment after which nothing of a stopped broadcast may
+// arrive: when it was answered. Only an answer that has waited as long as it
+// may can name claims that outlast it, as it must on a machine that is busy
+// with other things; then the line is where the last of them has an outcome.
+func (p *process) line(id string, s client.Stopped, took time.Duration) time.Time {
+	p.t.Helper()
+	const wait = 5 * time.Second // scheduler.LineTimeout
+	if !s.InForce || s.InFlight != 0 && took < wait {
+		p.t.Fatalf("answered after %s: in force %v, in flight %d", took, s.InForce, s.InFlight)
+	}
+	if s.InFlight != 0 {
+		p.still(id)
+	}
+	return time.Now()
+}
+
 // TestStoppedAtRandom pauses, resumes and cancels at random moments: after an
 // answer nothing more arrives until the next one.
 func TestStoppedAtRandom(t *testing.T) {
@@ -180,16 +198,14 @@ func TestStoppedAtRandom(t *testing.T) {
 	p.define(pl, "spring", single, ps)
 	p.launch("spring")
 	rnd := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
-	for i := range 4 {
+	for range 4 {
 		p.some(pl, pl.count()+rnd.IntN(120))
+		asked := time.Now()
 		s, err := p.api.Pause(t.Context(), "spring")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !s.InForce || s.InFlight != 0 {
-			t.Fatalf("pause %d: %+v", i, s)
-		}
-		line := time.Now()
+		line := p.line("spring", s, time.Since(asked))
 		p.still("spring")
 		p.reconcile(pl, "spring", ps)
 		for _, a := range pl.books(t) {
@@ -202,14 +218,12 @@ func TestStoppedAtRandom(t *testing.T) {
 		}
 	}
 	p.some(pl, pl.count()+100)
+	asked := time.Now()
 	s, err := p.api.Cancel(t.Context(), "spring")
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := time.Now()
-	if !s.InForce || s.InFlight != 0 {
-		t.Fatalf("cancel: %+v", s)
-	}
+	line := p.line("spring", s, time.Since(asked))
 	p.still("spring")
 	a := p.reconcile(pl, "spring", ps)
 	if a.Cancelled == 0 || a.Pending != 0 {

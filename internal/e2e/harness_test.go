@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -126,20 +127,32 @@ type process struct {
 	api  *client.Client
 }
 
+// freeAddr returns an address where nobody listens. Its port is below those
+// that systems give away by themselves, lest somebody get it before the
+// process does, or while that is stopped.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(5_000)))
+		if err != nil {
+			continue // somebody listens there
+		}
+		if err := ln.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return ln.Addr().String()
+	}
+	t.Fatal("no free port")
+	panic("unreachable")
+}
+
 // boot starts `carillon dev` on a new data directory against a platform, or
 // with the sample and its own sandbox where there is none.
 func boot(t *testing.T, p *platform, env ...string) *process {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pr := &process{t: t, dir: t.TempDir(), addr: ln.Addr().String(), env: env}
+	pr := &process{t: t, dir: t.TempDir(), addr: freeAddr(t), env: env}
 	if p != nil {
 		pr.meta = p.url
-	}
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
 	}
 	pr.start()
 	t.Cleanup(func() {
@@ -317,7 +330,7 @@ message: {text: "Hello {{.name}}, the spring menu is here."}
 
 func (p *process) launch(id string) {
 	p.t.Helper()
-	if _, err := p.api.Launch(p.t.Context(), id); err != nil {
+	if _, err := p.api.Launch(p.t.Context(), id, "bulk_discouraged"); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -72,7 +72,7 @@ func TestAuthorSaysWhatTheRulebookSays(t *testing.T) {
 		t.Errorf("the built-in rulebook: %v", err)
 	}
 	none := edited(t, "id: standard_window\n", "id: standard_window\n    to: 2026-01-01\n")
-	if _, err := gate.New(nil, facts.Keys{}, nil, none).Author(b, s, at); err == nil || !strings.Contains(err.Error(), "window closed") {
+	if _, err := gate.New(nil, facts.Keys{}, nil, none).Author(b, s, at); err == nil || !strings.Contains(err.Error(), "window_closed") {
 		t.Errorf("a rulebook without a window in force: %v", err)
 	}
 }
@@ -215,4 +215,27 @@ func alike(a, b any) bool {
 		}
 	}
 	return true
+}
+
+// Which capabilities a sender may claim is what rules ask for, under any
+// rulebook.
+func TestCapabilitiesAreTheRulebooks(t *testing.T) {
+	t.Parallel()
+	own := edited(t, "capability: human_agent\n", "capability: agent_of_2027\n")
+	for name, c := range map[string]struct {
+		book       *policy.Rulebook
+		capability string
+		err        string
+	}{
+		"known":              {policy.Default(), "human_agent", ""},
+		"of the numbers":     {policy.Default(), "ten_dlc", ""},
+		"misspelt":           {policy.Default(), "human_agents", `sender s: capability "human_agents": want one of utility, human_agent, `},
+		"a user's own":       {own, "agent_of_2027", ""},
+		"gone from a user's": {own, "human_agent", `sender s: capability "human_agent": want one of utility, agent_of_2027, `},
+	} {
+		err := gate.New(nil, facts.Keys{}, nil, c.book).KnowsCapabilities(&sender.Spec{ID: "s", Capabilities: []string{c.capability}})
+		if (err == nil) != (c.err == "") || err != nil && !strings.HasPrefix(err.Error(), c.err) {
+			t.Errorf("%s: %v, want %s", name, err, c.err)
+		}
+	}
 }

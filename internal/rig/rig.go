@@ -29,7 +29,6 @@ import (
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/plan"
-	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
@@ -192,7 +191,7 @@ func (r *Rooms) Apply(t *testing.T, yaml string) {
 	t.Helper()
 	docs, err := definition.Decode("test.yaml", []byte(yaml))
 	Must(t, err)
-	_, err = r.Defs.Apply(t.Context(), "test.yaml", docs, func(*broadcast.Spec, *sender.Spec) ([]string, error) { return nil, nil })
+	_, err = r.Defs.Apply(t.Context(), "test.yaml", docs, definition.Check{})
 	Must(t, err)
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/carillon-dev/carillon/internal/audit"
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/facts"
@@ -26,6 +28,7 @@ type world struct {
 	sched *scheduler.Scheduler
 	tally *ledger.Tally
 	stop  []func()
+	began chan struct{} // a freeze has begun
 
 	mu   sync.Mutex
 	end  func(i int) (ledger.Record, bool) // of the i-th released job; false: leave it
@@ -91,12 +94,29 @@ message: {text: "Hello"}
 
 func newWorld(t *testing.T, contacts int, docs string) *world {
 	t.Helper()
-	w := &world{Rooms: rig.Open(t, engines), t: t, end: all(job.Sent, "")}
+	w := &world{Rooms: rig.Open(t, engines), t: t, began: make(chan struct{}, 1), end: all(job.Sent, "")}
 	w.Apply(t, rig.Bakery+docs)
 	w.Contacts(t, "bakery", contacts)
-	w.Project(t, nil)
+	w.Settled(t, nil)
 	w.boot()
 	return w
+}
+
+// tracer tells when a freeze begins.
+type tracer struct {
+	trace.Tracer
+	began chan struct{}
+}
+
+// Start starts a span.
+func (tr tracer) Start(ctx context.Context, name string, o ...trace.SpanStartOption) (context.Context, trace.Span) {
+	if name == "freeze audience" {
+		select {
+		case tr.began <- struct{}{}:
+		default:
+		}
+	}
+	return tr.Tracer.Start(ctx, name, o...)
 }
 
 // boot starts a scheduler and its tally.
@@ -108,7 +128,7 @@ func (w *world) boot() {
 	w.sched = scheduler.New(scheduler.Config{
 		NATS: engines.NATS, Names: w.Names, Defs: w.Defs, Facts: w.Facts, Audiences: w.Audiences, Ledger: w.Ledger, Tally: tally,
 		Lane:   lane.Config{Queue: w, Commits: w.Commits, Log: w.Log, Repair: time.Minute, Margin: 100 * time.Millisecond},
-		Tracer: w.Tracer, Log: w.Log,
+		Tracer: tracer{w.Tracer, w.began}, Log: w.Log,
 	})
 	tally.Watch(w, nil)
 	w.stop = []func(){rig.Loop(w.t, w.sched.Run), rig.Loop(w.t, tally.Run)}
@@ -230,8 +250,11 @@ schedule: {at: "`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"}
 	w.counted(b, job.Sent, 10)
 	_, err := w.sched.Pause(ctx, "spring")
 	rig.Must(t, err)
-	w.set(all(job.Sent, ""))
-	w.restart() // paused
+	for _, stop := range w.stop { // paused
+		stop()
+	}
+	w.set(all(job.Sent, "")) // an envelope on its way to the queue still finds nobody
+	w.boot()
 	w.counted(b, job.Sent, 10)
 	if got := w.broadcast("spring").State; got != broadcast.Paused {
 		t.Errorf("spring is %s", got)
@@ -292,8 +315,13 @@ func TestPauseAndCancelDuringFreeze(t *testing.T) {
 
 func duringFreeze(t *testing.T, verb string, want broadcast.State) {
 	w := newWorld(t, 400, spring)
+	w.set(only(0)) // else it might be done before it is stopped
 	w.launch("spring")
-	rig.Until(t, "it is due", func() bool { return w.broadcast("spring").State == broadcast.Running })
+	select {
+	case <-w.began:
+	case <-time.After(rig.Patience):
+		t.Fatal("no freeze has begun")
+	}
 	stop := w.sched.Cancel
 	if verb == "pause" {
 		stop = w.sched.Pause
@@ -308,16 +336,20 @@ func duringFreeze(t *testing.T, verb string, want broadcast.State) {
 	if verb == "cancel" {
 		return
 	}
-	w.frozen("spring")
+	if b := w.frozen("spring"); b.State != want {
+		t.Errorf("once it is frozen it is %s", b.State)
+	}
+	w.set(all(job.Sent, ""))
 	_, err = w.sched.Resume(t.Context(), "spring")
 	rig.Must(t, err)
+	w.sched.Lost() // what was released before the pause
 	w.until("spring", broadcast.Done)
 	w.audit("spring", map[job.Bucket]int{job.InSent: 400})
 }
 
 func TestExpires(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 10, spring+"expires_after: 1s\n")
+	w := newWorld(t, 10, spring+"expires_after: 10s\n") // time enough for the first four
 	w.set(only(4))
 	w.launch("spring")
 	w.until("spring", broadcast.Expired)

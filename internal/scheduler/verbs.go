@@ -36,6 +36,17 @@ func (e *Illegal) Is(target error) bool { return target == errIllegal }
 // compare-and-set, then the control that rechecks see. A crash between the
 // two is repaired at the next start, a failure by the next look.
 func (s *Scheduler) move(ctx context.Context, id string, v broadcast.Verb, edit func(*broadcast.Broadcast)) (moved, error) {
+	return s.moveIf(ctx, id, v, func(b *broadcast.Broadcast) error {
+		if edit != nil {
+			edit(b)
+		}
+		return nil
+	})
+}
+
+// moveIf is move with an edit that may refuse: then nothing is changed. It
+// sees the very version that its result replaces, so it may run again.
+func (s *Scheduler) moveIf(ctx context.Context, id string, v broadcast.Verb, edit func(*broadcast.Broadcast) error) (moved, error) {
 	for {
 		b, rev, err := s.Defs.Broadcast(ctx, id)
 		if err != nil {
@@ -46,8 +57,8 @@ func (s *Scheduler) move(ctx context.Context, id string, v broadcast.Verb, edit 
 			return moved{}, &Illegal{id, err}
 		}
 		b.State = next
-		if edit != nil {
-			edit(b)
+		if err := edit(b); err != nil {
+			return moved{}, err
 		}
 		rev, err = s.Defs.PutBroadcast(ctx, b, rev)
 		if errors.Is(err, definition.ErrChanged) {
@@ -111,8 +122,9 @@ func (s *Scheduler) controlAt(ctx context.Context, b *broadcast.Broadcast, rev u
 	return s.Facts.SetControl(ctx, facts.SourceControl, broadcast.SourceName(b.Spec.ID, b.Occurrence), c)
 }
 
-// Launch makes a draft due now or at its time.
-func (s *Scheduler) Launch(ctx context.Context, id string) (*broadcast.Broadcast, error) {
+// Launch makes a draft due now or at its time. Whoever approves sees the
+// draft as it is launched and may refuse it.
+func (s *Scheduler) Launch(ctx context.Context, id string, approvals ...Approve) (*broadcast.Broadcast, error) {
 	ctx, span := s.Tracer.Start(ctx, "launch broadcast", trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attribute.String("carillon.broadcast", id)))
 	defer span.End()
 	b, _, err := s.Defs.Broadcast(ctx, id)
@@ -124,8 +136,11 @@ func (s *Scheduler) Launch(ctx context.Context, id string) (*broadcast.Broadcast
 	}
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
-	m, err := s.move(ctx, id, broadcast.Launch, func(b *broadcast.Broadcast) {
+	m, err := s.moveIf(ctx, id, broadcast.Launch, func(b *broadcast.Broadcast) error {
 		now := time.Now().UTC()
+		if err := s.approve(ctx, b, now, approvals); err != nil {
+			return err
+		}
 		b.Occurrence, b.LaunchedAt, b.Month, b.Trace = 1, now, now.Format("200601"), carrier["traceparent"]
 		b.DueAt, _ = b.Spec.At() // checked when it was applied
 		if b.DueAt.Before(now) {
@@ -134,6 +149,7 @@ func (s *Scheduler) Launch(ctx context.Context, id string) (*broadcast.Broadcast
 		after, _ := b.Spec.Expiry()
 		b.DueAt = b.DueAt.UTC()
 		b.EndsAt = b.DueAt.Add(after)
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -51,8 +51,8 @@ func TestValidate(t *testing.T) {
 		{"app secret", func(s *Spec) { s.AppSecret = "env:APP" }, ""},
 		{"an app secret itself", func(s *Spec) { s.AppSecret = "hunter2" }, "sender bakery: app_secret: want env:NAME or file:PATH, never the secret itself"},
 
-		{"all capabilities", func(s *Spec) { s.Capabilities = capabilities() }, ""},
-		{"capability", func(s *Spec) { s.Capabilities = []string{"utility", "magic"} }, `sender bakery: capability "magic": want one of utility, human_agent, news, subscription, one_time_notification, marketing_message, ten_dlc`},
+		{"capabilities", func(s *Spec) { s.Capabilities = []string{"ten_dlc", "of_2027"} }, ""},
+		{"capability", func(s *Spec) { s.Capabilities = []string{"utility", "Magic!"} }, `sender bakery: capability "Magic!": want a name such as utility; the rulebook says which there are`},
 
 		{"fastest", func(s *Spec) { s.Rate.PerSecond = rate.MaxPerSecond }, ""},
 		{"too fast", func(s *Spec) { s.Rate.PerSecond = rate.MaxPerSecond + 1 }, "sender bakery: rate.per_second 100001: must be 1 to 100000"},

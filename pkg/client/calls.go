@@ -66,9 +66,15 @@ func (c *Client) Broadcast(ctx context.Context, id string) (Broadcast, error) {
 	return call[Broadcast](ctx, c, get(broadcast(id, ""), nil))
 }
 
-// Launch makes a draft due now or at its time.
-func (c *Client) Launch(ctx context.Context, id string) (Broadcast, error) {
-	return call[Broadcast](ctx, c, post(broadcast(id, "/launch"), nil))
+// Launch makes a draft due now or at its time. It acknowledges the warnings
+// of the given codes; an error that Unacknowledged has an answer to names
+// those that are missing, and nothing was changed then.
+func (c *Client) Launch(ctx context.Context, id string, acknowledge ...string) (Broadcast, error) {
+	var send any
+	if len(acknowledge) > 0 {
+		send = LaunchRequest{acknowledge}
+	}
+	return call[Broadcast](ctx, c, post(broadcast(id, "/launch"), send))
 }
 
 // Pause stops a broadcast until it is resumed.

@@ -85,8 +85,13 @@ func TestRequests(t *testing.T) {
 		"GET /v1/dead?limit=3&reason=opted_out&sender=s&since=2026-11-22T10%3A00%3A00.000000001Z&source=b&state=blocked  ": func() error {
 			return drain(c.Dead(ctx, DeadFilter{Reason: "opted_out", Sender: "s", Since: at, Source: "b", State: "blocked"}, 3))
 		},
-		"GET /v1/broadcasts/b/audit?bucket=sent  ": func() error { return drain(c.AuditMembers(ctx, "b", "sent")) },
-		"POST /v1/broadcasts/b/launch  ":           func() error { _, err := c.Launch(ctx, "b"); return err },
+		"GET /v1/broadcasts/b/audit?bucket=sent  ":                                func() error { return drain(c.AuditMembers(ctx, "b", "sent")) },
+		`POST /v1/broadcasts/b/launch application/json {"acknowledge":["a","b"]}`: func() error { _, err := c.Launch(ctx, "b", "a", "b"); return err },
+		"GET /v1/policy  ": func() error { _, err := c.Policy(ctx); return err },
+		`POST /v1/policy/diff application/json {"from":"2026-04-26","to":"2026-04-27","rulebook":"x"}`: func() error {
+			return drain(c.PolicyDiff(ctx, PolicyDiffRequest{From: "2026-04-26", To: "2026-04-27", Rulebook: "x"}))
+		},
+		"POST /v1/broadcasts/b/launch  ": func() error { _, err := c.Launch(ctx, "b"); return err },
 	} {
 		if err := call(); err != nil {
 			t.Error(want, err)
@@ -284,4 +289,23 @@ func FuzzLines(f *testing.F) {
 func mustJSON(v any) []byte {
 	b, _ := json.Marshal(v)
 	return b
+}
+
+// TestUnacknowledged tells the launch that waits for something from others
+// that were refused.
+func TestUnacknowledged(t *testing.T) {
+	for body, want := range map[string]int{
+		`{"title":"Conflict","detail":"not launched","missing":[{"code":"a","says":"A.","acknowledge":true},{"code":"b","says":"B."}]}`: 2,
+		`{"title":"Conflict","detail":"it is done"}`: 0,
+		`no JSON`: 0,
+	} {
+		c := server(t, answers(409, "application/problem+json", body))
+		_, err := c.Launch(t.Context(), "b")
+		if got := Unacknowledged(err); err == nil || len(got) != want || want > 0 && got[0] != (Warning{"a", "A.", true}) {
+			t.Errorf("%s: %+v, %v", body, got, err)
+		}
+	}
+	if got := Unacknowledged(nil); got != nil {
+		t.Errorf("no error: %+v", got)
+	}
 }

@@ -16,6 +16,8 @@ type Problem struct {
 	Detail   string `json:"detail,omitempty"`   // what, where and what to do, in one line
 	Instance string `json:"instance,omitempty"` // path of the request, without its query
 	TraceID  string `json:"trace_id,omitempty"` // 32 hex digits; the server's log has it too
+
+	Missing []Warning `json:"missing,omitempty"` // of a refused launch: the warnings that it waits for
 }
 
 // Error returns the detail, or the status where there is none.
@@ -31,10 +33,29 @@ func (p *Problem) Error() string {
 
 // Applied is what became of one document.
 type Applied struct {
-	Kind     string   `json:"kind"` // Sender or Broadcast
-	ID       string   `json:"id"`
-	Action   string   `json:"action"`             // created, updated or unchanged
-	Warnings []string `json:"warnings,omitempty"` // advice that is no refusal
+	Kind     string    `json:"kind"` // Sender or Broadcast
+	ID       string    `json:"id"`
+	Action   string    `json:"action"`             // created, updated or unchanged
+	Warnings []string  `json:"warnings,omitempty"` // advice that is no refusal: codes of the rulebook's, and what else there is to say
+	Advice   []Warning `json:"advice,omitempty"`   // in words, those of Warnings that are codes
+}
+
+// Warning is advice of the rulebook on a broadcast. It refuses nothing.
+type Warning struct {
+	Code        string `json:"code"`
+	Says        string `json:"says"`                  // its clause in words
+	Acknowledge bool   `json:"acknowledge,omitempty"` // launching the broadcast asks to acknowledge it
+}
+
+// Acknowledged is a warning that whoever launched a broadcast said was read.
+type Acknowledged struct {
+	Code string    `json:"code"`
+	At   time.Time `json:"at"`
+}
+
+// LaunchRequest names the warnings that whoever launches has read, by code.
+type LaunchRequest struct {
+	Acknowledge []string `json:"acknowledge,omitempty"`
 }
 
 // ApplyResult is what became of the documents of one file, in their order.
@@ -212,6 +233,8 @@ type Broadcast struct {
 	Frozen     *Frozen        `json:"frozen,omitempty"` // nil until the audience is frozen
 	Counts     map[string]int `json:"counts"`           // by bucket, all seven
 	Progress   Progress       `json:"progress"`
+
+	Acknowledged []Acknowledged `json:"acknowledged,omitempty"` // warnings, at the launch
 }
 
 // Over tells whether nothing of the broadcast leaves any more.

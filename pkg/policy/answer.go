@@ -1,9 +1,10 @@
 package policy
 
 import (
-	"encoding/json"
+	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // AppendAnswer adds the JSON of a verdict on case id to dst, without a
@@ -63,15 +64,23 @@ func AppendError(dst []byte, id string, line int, err error) []byte {
 	return append(dst, '}')
 }
 
-// appendString adds s as a JSON string.
+// appendString adds s as a JSON string that is s wherever JSON allows it, so
+// that an id is found in the answers as it stands in the cases.
 func appendString(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c > '~' {
-			b, _ := json.Marshal(s) // strings always marshal
-			return append(dst, b...)
+	dst = append(dst, '"')
+	for _, r := range s { // what is no UTF-8 is U+FFFD
+		switch {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case r == '\n':
+			dst = append(dst, `\n`...)
+		case r == '\t':
+			dst = append(dst, `\t`...)
+		case r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029': // the last two end a line to some readers
+			dst = fmt.Appendf(dst, `\u%04x`, r)
+		default:
+			dst = utf8.AppendRune(dst, r)
 		}
 	}
-	dst = append(dst, '"')
-	dst = append(dst, s...)
 	return append(dst, '"')
 }

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +68,7 @@ func TestCaseRefuses(t *testing.T) {
 		{`"contact":{}`, `"contact":{"opt_outs":["sometimes"]}`, "c1", `contact.opt_outs: "sometimes"`},
 		{`"contact":{}`, `"contact":{"opt_out":["all"]}`, "c1", "contact.opt_out: unknown field"},
 		{`"contact":{}`, `"contact":{"last_inbound":"yesterday"}`, "c1", `contact.last_inbound: "yesterday" is not a time`},
-		{`"contact":{}`, `"contact":{"opened_by":"comment"}`, "c1", `contact.opened_by: "comment"`},
+		{`"contact":{}`, `"contact":{"opened_by":"wave"}`, "c1", `contact.opened_by: "wave"`},
 		{`"contact":{}`, `"contact":{"comment":{"at":5}}`, "c1", "contact.comment.at: want a string"},
 		{`"contact":{}`, `"contact":[]`, "c1", "contact: want an object"},
 		{`{"text"`, `{"origin":"robot","text"`, "c1", `message.origin: "robot"`},
@@ -77,6 +79,17 @@ func TestCaseRefuses(t *testing.T) {
 		{`"x"}}`, "\"x\ty\"}}", "c1", "not valid JSON"},
 		{`"x"}}`, `"\x"}}`, "c1", "not valid JSON"},
 		{`{"id"`, `["id"`, "c1", "not valid JSON"},
+		{`"c1"`, `"c1","id":"c2"`, "c1", "id: given twice"},
+		{`"c1"`, `"c1","at":null`, "c1", "at: given twice"},
+		{`"contact":{}`, `"contact":{"opt_outs":["all"]},"contact":{"opt_outs":[]}`, "c1", "contact: given twice"},
+		{`"contact":{}`, `"contact":{"opt_outs":["all"],"opt_outs":[]}`, "c1", "contact.opt_outs: given twice"},
+		{`"contact":{}`, `"contact":{"comment":{"at":"","at":""}}`, "c1", "contact.comment.at: given twice"},
+		{`{"text"`, `{"template":{"kind":"mtm","kind":""},"text"`, "c1", "message.template.kind: given twice"},
+		{`"x"}}`, `"x` + "\xff" + `"}}`, "c1", "message.text: not valid UTF-8"},
+		{`"c1"`, `"c` + "\xff" + `"`, "", "id: not valid UTF-8"},
+		{`{"id"`, `{"note` + "\xff" + `":1,"id"`, "c1", "not valid UTF-8"},
+		{`"contact":{}`, `"contact":{"x":1},"note":{"id":"other"}`, "c1", "contact.x: unknown field"},
+		{`"id":"c1"`, `"note":{"id":"other"},"at":1,"id":"c1"`, "c1", "at: want a string"},
 	}
 	for _, tt := range tests {
 		line := strings.Replace(whole, tt.old, tt.with, 1)
@@ -91,6 +104,68 @@ func TestCaseRefuses(t *testing.T) {
 	for _, line := range []string{"", "null", "[]", `"x"`, "{", `{"id":"c1"`, strings.Repeat(`{"a":[`, 100000)} {
 		if _, err := new(CaseReader).Read([]byte(line)); err == nil {
 			t.Errorf("%.20q was read", line)
+		}
+	}
+}
+
+// TestCaseNotes wants notes to be passed over whatever they repeat, and long
+// lines of them to be read in a time that grows no faster than they do.
+func TestCaseNotes(t *testing.T) {
+	const rest = `"id":"c","at":"2026-11-22T10:00:00Z","sender":{"channel":"messenger"},"message":{"text":"x"}}`
+	for _, notes := range []string{`"why":1,"why":2,`, `"n":{"a":1,"a":2,"id":3},`, strings.Repeat(`"a":1,`, 150_000)} {
+		if c, err := new(CaseReader).Read([]byte("{" + notes + rest)); err != nil || c.ID != "c" {
+			t.Errorf("%.20s: %q, %v", notes, c.ID, err)
+		}
+	}
+}
+
+// TestCaseTime holds times to RFC 3339, which the time package does not.
+func TestCaseTime(t *testing.T) {
+	const line = `{"id":"c","at":"%s","sender":{"channel":"messenger"},"message":{"text":"x"}}`
+	for at, want := range map[string]string{
+		"2026-11-22T10:00:00Z": "2026-11-22T10:00:00Z", "2026-11-22t10:00:00z": "2026-11-22T10:00:00Z", "2026-11-22T10:00:00.5Z": "2026-11-22T10:00:00.5Z",
+		"2026-11-22T10:00:00.000000001+23:59": "2026-11-21T10:01:00.000000001Z", "2026-11-22T10:00:00-00:00": "2026-11-22T10:00:00Z", "2024-02-29T00:00:00-12:45": "2024-02-29T12:45:00Z",
+		"2026-11-22T1:00:00Z": "", "2026-11-22T10:00:00,5Z": "", "2026-11-22T10:00:00+24:00": "", "2026-11-22T10:00:00+23:60": "", "2026-11-22T10:00:00.Z": "",
+		"2026-11-22T10:00:00": "", "2026-11-22T10:00:00.5": "", "2026-11-22 10:00:00Z": "", "2026-11-22T10:00Z": "", "2026-11-22T24:00:00Z": "", "2026-11-22T10:00:00+0100": "",
+		"2026-11-22T10:00:00+1:00": "", "2026-02-29T10:00:00Z": "", "2026-11-22T10:00:00Zx": "", "2026-11-22T10:00:00+01:00x": "", "2026-11-22T10:00:00z+01:00": "", "2026\u201111-22T10:00:00Z": "",
+	} {
+		c, err := new(CaseReader).Read(fmt.Appendf(nil, line, at))
+		if want == "" {
+			if err == nil || !strings.Contains(err.Error(), "is not a time") {
+				t.Errorf("%s: %v, %v", at, c.At, err)
+			}
+			continue
+		}
+		if got := c.At.UTC().Format(time.RFC3339Nano); err != nil || got != want {
+			t.Errorf("%s: %s, %v, want %s", at, got, err, want)
+		}
+	}
+}
+
+func TestFindID(t *testing.T) {
+	for line, want := range map[string]string{
+		`{"id":"c1","message":{"text":"aaaa`: "c1", `{"note":{"id":"x"},"id":"c1","message":`: "c1", `{"a":[1,{"id":"in"}`: "in",
+		`{"id":7,"x":"id"}`: "", `{"id":"` + "\xff" + `"}`: "", `{"x":1}`: "", `id`: "", ``: "", `{"id":"a<b&c\u00e9"`: "a<b&cé",
+	} {
+		if got := FindID([]byte(line)); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
+
+// TestAnswerEchoesTheID wants an id back as it stands, so that it can be
+// searched for, and whole in any case.
+func TestAnswerEchoesTheID(t *testing.T) {
+	for _, id := range []string{"a<b>&c", "é<&>", "\u2028", "\x00\x1f\x7f\t\r\n", `"\`, "😀", ""} {
+		out := AppendAnswer(nil, id, Verdict{Kind: Send, Rule: "r"})
+		var got answer
+		if err := json.Unmarshal(out, &got); err != nil || got.ID != id {
+			t.Errorf("%q: %s, %v", id, out, err)
+		}
+	}
+	for _, id := range []string{"a<b>&c", "é<&>", "😀"} {
+		if out := AppendError(nil, id, 1, errSyntax); !strings.Contains(string(out), `"`+id+`"`) {
+			t.Errorf("%q: %s", id, out)
 		}
 	}
 }

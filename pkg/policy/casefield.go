@@ -47,7 +47,7 @@ func (r *CaseReader) contact(s *scanner, v *Facts, key string) error {
 	case "last_inbound":
 		return s.time(at, &v.LastInbound)
 	case "opened_by":
-		return s.oneOf(at, &v.OpenedBy, "", "message", "postback", "referral", "optin", "reaction", "ad_message")
+		return s.oneOf(at, &v.OpenedBy, "", "message", "postback", "referral", "optin", "reaction", "ad_message", "comment")
 	case "ad_message_at":
 		return s.time(at, &v.AdMessageAt)
 	case "opt_outs":
@@ -61,7 +61,7 @@ func (r *CaseReader) contact(s *scanner, v *Facts, key string) error {
 	case "timezone":
 		return r.zone(s, at, &v.Zone)
 	case "country":
-		return s.text(at, &v.Country)
+		return s.country(at, &v.Country)
 	case "plus_one_used":
 		return s.bool(at, &v.PlusOneUsed)
 	case "disclosed_at":
@@ -241,6 +241,26 @@ func quietHours(s *scanner, at string, to *QuietHours) error {
 	if *to, err = ParseQuietHours(from, until); err != nil {
 		return fmt.Errorf("%s.%w", at, err)
 	}
+	return nil
+}
+
+// country reads two letters in either case; "" and null leave to as it is. Of
+// a text that no list of countries has, nobody could say that it is excluded.
+func (s *scanner) country(at string, to *string) error {
+	var v string
+	if err := s.text(at, &v); err != nil || v == "" {
+		return err
+	}
+	if len(v) != 2 || !isAlpha(v[0]) || !isAlpha(v[1]) {
+		return fmt.Errorf("%s: %q: want two letters of ISO 3166, such as NO", at, v)
+	}
+	switch v = strings.ToUpper(v); v {
+	case "UK": // reserved beside GB, and what people write
+		v = "GB"
+	case "EL": // the European Union's own code
+		v = "GR"
+	}
+	*to = v
 	return nil
 }
 

@@ -77,6 +77,10 @@ func (j *judge) failure(p *permission, code reason.Code) Verdict {
 		if code == reason.PrivateReplyExpired && j.f.Comment.LiveOver {
 			v.Evidence.Note = "the live broadcast is over"
 		}
+	case reason.TagNeedsHuman:
+		if len(p.Authors) != 1 || p.Authors[0] != "agent" {
+			v.Evidence.Note = "its origin is not one that the permission is for"
+		}
 	case reason.TokenExpired:
 		v.Evidence = j.basis(p)
 		if p.Since == sinceNotification {
@@ -94,9 +98,9 @@ func conditionNote(code reason.Code) string {
 	return map[reason.Code]string{
 		reason.NotOnChannel:         "the channel does not have it",
 		reason.SponsoredNotSendable: "only an ads account sends these",
-		reason.TagPromotional:       "promotional content is allowed inside the window only",
+		reason.TagPromotional:       "the permission carries nothing promotional",
 		reason.TagNeedsHuman:        "a person must write it",
-		reason.TagNeedsTemplate:     "the tag goes with its own template only",
+		reason.TagNeedsTemplate:     "the permission goes with its own template only",
 		reason.UseCaseMissing:       "not one of the approved use cases",
 		reason.CapabilityMissing:    "the sender lacks the capability",
 		reason.RegionExcluded:       "not offered in the contact's country",

@@ -58,17 +58,6 @@ func hasCard(text string, digits Range, ibans *ibanLengths) bool {
 	return false
 }
 
-// countDigits is 0 for most texts, which then need no look at numbers.
-func countDigits(text string) int {
-	n := 0
-	for i := 0; i < len(text); i++ {
-		if isDigit(text[i]) {
-			n++
-		}
-	}
-	return n
-}
-
 // cardEndsAt walks back from the end of a group over whole groups and takes
 // the Luhn sum on the way, so that every run of groups is tried once.
 func cardEndsAt(s string, floor, end int, digits Range) bool {

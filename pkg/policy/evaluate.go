@@ -17,6 +17,7 @@ type judge struct {
 	channel channels
 	kind    *kind // nil: a kind that the rulebook does not know
 	digits  int   // in the text
+	words   lists // that may have a phrase in it
 }
 
 // Evaluate says whether m may go to the contact with facts f from sender s
@@ -31,7 +32,7 @@ func Evaluate(rb *Rulebook, at time.Time, m *Message, f *Facts, s *Sender) Verdi
 	for i := range j.checks {
 		c := &j.checks[i]
 		if c.covers(&j) && j.forbids(c) {
-			return j.refuse(c.ID, c.code, c.Hold, j.found(c))
+			return j.refuse(c.ID, c.code, c.hold, j.found(c))
 		}
 	}
 	v, p := j.permit()
@@ -48,7 +49,8 @@ func newJudge(rb *Rulebook, at time.Time, m *Message, f *Facts, s *Sender) (judg
 	}
 	// UTC also drops a monotonic reading, which would make ages depend on
 	// how a time was obtained.
-	j := judge{index: rb.index, at: at.UTC(), m: m, f: f, s: s, channel: channelSet(s.Channel), digits: countDigits(m.Text)}
+	j := judge{index: rb.index, at: at.UTC(), m: m, f: f, s: s, channel: channelSet(s.Channel)}
+	j.digits, j.words = rb.index.survey.of(m.Text)
 	j.sec = j.at.Unix()
 	if j.kind = j.standard; m.HasTemplate {
 		j.kind = j.kinds[j.templateKind()]
@@ -105,9 +107,10 @@ func (j *judge) templateKind() string {
 func (j *judge) age(t time.Time) time.Duration { return max(0, j.at.Sub(t)) }
 
 // wrote is the last time that the contact is known to have written, zero if
-// never. An ad message is a message, even where no other inbound is known.
+// never. An ad message is a message, even where no other inbound is known; an
+// action that opens nothing, such as a comment, is none.
 func (j *judge) wrote() time.Time {
-	if j.f.LastInbound.IsZero() {
+	if j.f.LastInbound.IsZero() || len(j.openers) > 0 && j.f.OpenedBy != "" && !contains(j.openers, j.f.OpenedBy) {
 		return j.f.AdMessageAt
 	}
 	return j.f.LastInbound

@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 )
@@ -11,6 +9,7 @@ func TestVerdictExplain(t *testing.T) {
 	rb := Default()
 	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	messenger := Sender{Channel: Messenger}
+	human := Sender{Channel: Messenger, Capabilities: []string{"human_agent"}}
 	quiet := Sender{Channel: Messenger, QuietHours: QuietHours{From: 9 * time.Hour, To: 12 * time.Hour, Set: true}}
 	tests := []struct {
 		m    Message
@@ -26,10 +25,16 @@ func TestVerdictExplain(t *testing.T) {
 			"sent with 21 h to go: last inbound 2026-11-22 07:00Z, limit 24 h, standard_window"},
 		{Message{Text: "x"}, Facts{LastInbound: at.Add(time.Minute)}, messenger,
 			"sent with 24 h to go: last inbound 2026-11-22 10:01Z, limit 24 h, standard_window"},
-		{Message{Text: "x"}, Facts{}, messenger, "never_wrote: the contact never wrote, standard_window"},
+		{Message{Text: "x"}, Facts{}, messenger, "never_wrote by standard_window: the contact never wrote"},
 		{Message{Text: "x"}, Facts{LastInbound: at}, quiet,
-			"held until 2026-11-22 12:00Z for quiet_hours: the hour is quiet on the contact's clock, sender_quiet_hours"},
-		{Message{Text: "x", Tag: "ACCOUNT_UPDATE"}, Facts{LastInbound: at.Add(-48 * time.Hour)}, messenger, "tag_retired: ended on 2026-04-27, event_tag"},
+			"held until 2026-11-22 12:00Z for quiet_hours by sender_quiet_hours: the hour is quiet on the contact's clock"},
+		{Message{Text: "x", Tag: "ACCOUNT_UPDATE"}, Facts{LastInbound: at.Add(-48 * time.Hour)}, messenger, "tag_retired by event_tag: ended on 2026-04-27"},
+		{Message{Text: "x", Tag: "HUMAN_AGNT"}, Facts{LastInbound: at.Add(-48 * time.Hour)}, messenger, "tag_unknown: the rulebook has no such name"},
+		{Message{Text: "x"}, Facts{OptedOutAll: true}, messenger, "opted_out: opted out of all messages"},
+		{Message{Origin: "agent", Text: "x", Tag: "HUMAN_AGENT"}, Facts{LastInbound: at.Add(-169 * time.Hour)}, human,
+			"tag_window_closed 1 h before: last inbound 2026-11-15 09:00Z, limit 7 d, human_agent"},
+		{Message{Text: "x"}, Facts{LastInbound: at, OpenedBy: "comment", AdMessageAt: at.Add(-48 * time.Hour)}, messenger,
+			"window closed 24 h before: ad message 2026-11-20 10:00Z, limit 24 h, ad_window"},
 		{Message{Text: "x", Via: "private_reply"}, Facts{Comment: Comment{At: at.Add(-169 * time.Hour)}}, messenger,
 			"private_reply_expired 1 h before: comment 2026-11-15 09:00Z, limit 7 d, private_reply"},
 	}
@@ -51,52 +56,6 @@ func TestFormatDuration(t *testing.T) {
 	for d, want := range tests {
 		if got := FormatDuration(d); got != want {
 			t.Errorf("%d: %q, want %q", d, got, want)
-		}
-	}
-}
-
-// TestExplainAgrees holds the list of rules tried against the verdict, for
-// every case of testdata: one rule decides, and it gives the same reason.
-func TestExplainAgrees(t *testing.T) {
-	rb := Default()
-	rules := len(rb.Checks) + len(rb.Permissions) + len(rb.Hours) + len(rb.Advice)
-	examples(t, func(file string, e example) {
-		c := e.read(t)
-		v := c.Judge(rb)
-		tried := Explain(rb, c.At, &c.Message, &c.Facts, &c.Sender)
-		var decides []Tried
-		for _, r := range tried {
-			if r.Why == "" || r.Outcome == "" {
-				t.Errorf("%s: %s: no reason given for %s", file, c.ID, r.Rule)
-			}
-			if r.Decides {
-				decides = append(decides, r)
-			}
-		}
-		if len(decides) != 1 || decides[0].Reason != v.Reason || len(tried) < rules {
-			t.Errorf("%s: %s: decided by %+v of %d, verdict %+v", file, c.ID, decides, len(tried), v)
-		}
-	})
-}
-
-func TestExplainSays(t *testing.T) {
-	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-	tried := Explain(Default(), at, &Message{Text: "x", Tag: "HUMAN_AGENT"}, &Facts{LastInbound: at.Add(-25 * time.Hour)}, &Sender{Channel: Messenger})
-	var b strings.Builder
-	for _, r := range tried {
-		fmt.Fprintf(&b, "%s %s %s\n", r.Rule, r.Outcome, r.Why)
-	}
-	for _, want := range []string{
-		"opted_out passed does not apply",
-		"consent_missing other_channel not a rule of messenger",
-		"standard_window refused window closed 1 h before: last inbound 2026-11-21 09:00Z, limit 24 h, standard_window",
-		"event_tag not_in_force ended on 2026-04-27",
-		"human_agent refused tag_needs_human: a person must write it, human_agent",
-		"utility not_asked the message has no such template",
-		"sponsored not_asked the message does not name it as via",
-	} {
-		if !strings.Contains(b.String(), want+"\n") {
-			t.Errorf("not said: %s\nin:\n%s", want, b.String())
 		}
 	}
 }

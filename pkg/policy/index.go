@@ -14,6 +14,7 @@ type index struct {
 	kinds    map[string]*kind
 	standard *kind
 	ibans    *ibanLengths // of the check for account numbers, nil for none
+	openers  []string     // actions that can open a window; empty: any
 	windows  []*permission
 	plusOne  []*permission
 	consent  []*permission
@@ -25,6 +26,10 @@ type index struct {
 	advice   []advice
 	warnings [][]string // by set of advice names, one bit each
 	all      []*permission
+	keywords keywords
+	survey   survey
+
+	capabilities []string // that a rule asks for
 }
 
 // channels is a set of channels, one bit each.
@@ -95,12 +100,12 @@ type check struct {
 	test test // beside the term, where the loop over all checks finds it
 	*Check
 	code     reason.Code
+	hold     bool   // the reason's own ending
 	note     string // evidence where no number tells it
 	shortest int    // of Lengths: no text up to it is too long
 	iban     *ibanLengths
-	phrases  phrases
-	objects  phrases
-	unless   phrases
+	request  *request // of the check for payment data
+	objects  lists    // of the request
 }
 
 type kind struct {
@@ -117,9 +122,11 @@ type hours struct {
 type advice struct {
 	term
 	*Advice
-	bit     int
-	phrases phrases
-	links   links
+	bit      int
+	wordings wordings
+	links    links
+	phrases  lists // of the wordings
+	prefixes lists // of the links
 }
 
 // compile builds the index of a rulebook that validate has accepted.
@@ -130,6 +137,7 @@ func (rb *Rulebook) compile() *index {
 	}
 	for i := range rb.Checks {
 		ix.checks = append(ix.checks, newCheck(&rb.Checks[i]))
+		ix.checks[i].objects = ix.survey.add(rb.Checks[i].Objects)
 		if iban := ix.checks[i].iban; iban != nil {
 			ix.ibans = iban
 		}
@@ -138,6 +146,9 @@ func (rb *Rulebook) compile() *index {
 		ix.kinds[k.Kind] = &kind{channels: setOf(k.Channels), needsTag: k.NeedsTag}
 	}
 	ix.standard = ix.kinds["standard"]
+	for _, a := range rb.Openers {
+		ix.openers = append(ix.openers, a.ID)
+	}
 	for i := range rb.Permissions {
 		ix.add(rb.newPermission(&rb.Permissions[i]))
 	}
@@ -147,6 +158,8 @@ func (rb *Rulebook) compile() *index {
 		ix.hours = append(ix.hours, hours{term: h.term(), Hours: h, quiet: q})
 	}
 	ix.addAdvice(rb)
+	ix.addCapabilities(rb)
+	ix.keywords = newKeywords(&rb.Keywords)
 	return ix
 }
 
@@ -158,9 +171,10 @@ func newCheck(c *Check) check {
 		}
 	}
 	code := reason.Code(c.ID)
+	entry, _ := reason.Lookup(code) // validate accepts only codes that there are
 	return check{
-		term: c.term(), Check: c, test: testOf(code), code: code, note: noteOf(testOf(code)), shortest: shortest,
-		iban: newIBANLengths(c.IBAN), phrases: newPhrases(c.Phrases), objects: newPhrases(c.Objects), unless: newPhrases(c.Unless),
+		term: c.term(), Check: c, test: testOf(code), code: code, hold: entry.Ending == reason.Held, note: noteOf(testOf(code)), shortest: shortest,
+		iban: newIBANLengths(c.IBAN), request: newRequest(c),
 	}
 }
 
@@ -187,6 +201,20 @@ func (ix *index) add(p *permission) {
 	}
 }
 
+func (ix *index) addCapabilities(rb *Rulebook) {
+	add := func(name string) {
+		if name != "" && !contains(ix.capabilities, name) {
+			ix.capabilities = append(ix.capabilities, name)
+		}
+	}
+	for i := range rb.Permissions {
+		add(rb.Permissions[i].Capability)
+	}
+	for i := range rb.Checks {
+		add(rb.Checks[i].Capability)
+	}
+}
+
 // addAdvice also lays out every combination of warnings beforehand, so that
 // a verdict with warnings allocates nothing.
 func (ix *index) addAdvice(rb *Rulebook) {
@@ -200,12 +228,13 @@ func (ix *index) addAdvice(rb *Rulebook) {
 			names = append(names, a.ID)
 		}
 		ix.advice = append(ix.advice, advice{
-			term: a.term(), Advice: a, bit: bit, phrases: newPhrases(a.Phrases), links: newLinks(a.Links),
+			term: a.term(), Advice: a, bit: bit, wordings: newWordings(a), links: newLinks(a.Links),
+			phrases: ix.survey.add(a.Phrases), prefixes: ix.survey.add(a.Links.Prefixes),
 		})
 	}
 	for _, p := range ix.all {
 		for i := range ix.advice {
-			if a := &ix.advice[i]; len(a.Under) == 0 || contains(a.Under, p.ID) {
+			if a := &ix.advice[i]; a.about(p.Permission) {
 				p.advice = append(p.advice, a)
 			}
 		}
@@ -218,6 +247,12 @@ func (ix *index) addAdvice(rb *Rulebook) {
 			}
 		}
 	}
+}
+
+// about says whether the advice may be given under permission p.
+func (a *Advice) about(p *Permission) bool {
+	any := len(a.Under) == 0 && len(a.UnderBy) == 0
+	return (any || contains(a.Under, p.ID) || contains(a.UnderBy, p.By)) && !contains(a.NotUnder, p.ID)
 }
 
 func contains(list []string, s string) bool {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -19,31 +20,190 @@ const (
 	OptOutMaybe
 )
 
-// Keyword reads an inbound text. The whole text must be one of the words,
-// case and punctuation around it aside; an opt-out word inside another
-// message of at most ReviewWords words may have meant stop.
-func (rb *Rulebook) Keyword(text string) Keyword {
-	k := rb.Keywords
-	word := strings.Join(strings.Fields(strings.ToLower(strings.TrimFunc(text, notWord))), " ")
-	switch {
-	case slices.Contains(k.OptOut, word):
-		return OptOut
-	case slices.Contains(k.OptIn, word):
-		return OptIn
-	case slices.Contains(k.Help, word):
-		return Help
-	}
-	words := strings.FieldsFunc(strings.ToLower(text), notWord)
-	if len(words) > k.ReviewWords {
-		return NoKeyword
-	}
-	for _, w := range words {
-		if slices.Contains(k.OptOut, w) {
-			return OptOutMaybe
+// validate refuses lists that would leave a wish to stop unread.
+func (k *Keywords) validate() error {
+	for _, list := range []struct {
+		name  string
+		words []string
+	}{{"opt_out", k.OptOut}, {"review_words", k.ReviewWords}, {"review_phrases", k.ReviewPhrases}} {
+		if len(list.words) == 0 {
+			return fmt.Errorf("keywords: %s is missing: a wish to stop would not be found", list.name)
 		}
 	}
-	return NoKeyword
+	seen := map[string]bool{}
+	for _, s := range slices.Concat(k.OptOut, k.OptIn, k.Help) {
+		if seen[plain(s)] {
+			return fmt.Errorf("keywords: %q is listed twice, or in two lists", s)
+		}
+		seen[plain(s)] = true
+	}
+	for _, s := range slices.Concat(k.OptOut, k.OptIn, k.Help, k.ReviewWords, k.ReviewPhrases, k.Innocent, k.InnocentUnless) {
+		if strings.TrimSpace(plain(s)) == "" {
+			return fmt.Errorf("keywords: %q has neither letter, digit nor symbol", s)
+		}
+	}
+	return nil
 }
 
-// notWord says whether r stands between words. A hyphen does not: opt-out.
-func notWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' }
+// lower writes the lists as they are matched, in place.
+func (k *Keywords) lower() {
+	for _, list := range [][]string{k.OptOut, k.OptIn, k.Help, k.ReviewWords, k.ReviewPhrases, k.Innocent, k.InnocentUnless} {
+		copy(list, lower(list))
+	}
+}
+
+// Keyword reads an inbound text of any length. One that is nothing but a word
+// of the lists counts at once; case, accents, and what is neither letter nor
+// digit are passed over, so that " S-T-O-P!! " is stop. What a reasonable
+// person may take for a wish to stop anywhere in it is OptOutMaybe. A rulebook
+// that Parse did not make can't read, and sends everything to a person.
+func (rb *Rulebook) Keyword(text string) Keyword {
+	if rb == nil || rb.index == nil {
+		return OptOutMaybe
+	}
+	return rb.index.keywords.read(marked(text))
+}
+
+// keywords is Keywords made ready: every word and phrase as plain leaves it.
+type keywords struct {
+	exact    map[string]Keyword
+	review   []string // words and phrases that are read by a person wherever they stand
+	innocent []string // phrases in which they mean something else
+	unless   []string // words in whose company such a phrase is none
+	optOut   []string // read by a person too, in a text of at most short words
+	short    int
+}
+
+func newKeywords(k *Keywords) keywords {
+	out := keywords{exact: map[string]Keyword{}, short: k.ReviewShort}
+	for word, list := range [...][]string{OptOut: k.OptOut, OptIn: k.OptIn, Help: k.Help} {
+		for _, s := range list {
+			out.exact[strings.TrimSpace(plain(s))] = Keyword(word)
+		}
+	}
+	out.review = append(allPlain(k.ReviewWords), allPlain(k.ReviewPhrases)...)
+	out.innocent, out.unless, out.optOut = allPlain(k.Innocent), allPlain(k.InnocentUnless), allPlain(k.OptOut)
+	return out
+}
+
+func allPlain(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = plain(s)
+	}
+	return out
+}
+
+// read takes what plain made, with its marks.
+func (k *keywords) read(marked string) Keyword {
+	exact := k.exact[wordsOnly(marked)]
+	if exact == OptOut {
+		return OptOut
+	}
+	text := k.withoutInnocent(marked)
+	if hasAny(text, k.review) || len(strings.Fields(text)) <= k.short && hasAny(text, k.optOut) {
+		return OptOutMaybe
+	}
+	return exact
+}
+
+// withoutInnocent takes the marks out of a text, and with them the phrases in
+// which a word means something else. Where the text speaks of messages the
+// word may mean them after all: on the bus stop texting me.
+func (k *keywords) withoutInnocent(marked string) string {
+	taken := marked
+	for _, s := range k.innocent {
+		taken = strings.ReplaceAll(taken, s, gap)
+	}
+	if taken = strings.ReplaceAll(taken, mark, " "); !hasAny(taken, k.unless) {
+		return taken
+	}
+	return strings.ReplaceAll(marked, mark, " ")
+}
+
+func hasAny(text string, list []string) bool {
+	for _, s := range list {
+		if strings.Contains(text, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// mark stands in a text where punctuation ends a clause, and gap where a
+// phrase was taken out, so that its neighbours don't meet. No word is either.
+const (
+	mark = " | "
+	gap  = " . "
+)
+
+// plain is marked without its marks, as words of the lists are.
+func plain(text string) string { return strings.ReplaceAll(marked(text), mark, " ") }
+
+// marked is text as words in lower case without accents and apostrophes, each
+// symbol such as an emoji a word of its own, with one space before and after
+// every word and a mark for punctuation. Letters that stand alone three or
+// more in a row are one word: s.t.o.p.
+func marked(text string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(text) {
+		switch {
+		case unicode.IsLetter(r), unicode.IsDigit(r):
+			b.WriteString(unaccented(r))
+		case unicode.Is(unicode.Mn, r), unicode.Is(unicode.Cf, r), strings.ContainsRune("'’‘`´", r): // an accent of its own, a joiner, don't
+		case unicode.Is(unicode.So, r):
+			b.WriteString(" " + string(r) + " ")
+		case strings.ContainsRune(".,;:!?…\n()\"“”", r):
+			b.WriteString(mark)
+		default:
+			b.WriteByte(' ')
+		}
+	}
+	words := slices.CompactFunc(spelled(strings.Fields(b.String())), func(a, b string) bool { return a == "|" && b == "|" })
+	return " " + strings.Join(words, " ") + " "
+}
+
+// spelled joins letters that stand alone, whatever marks are between them.
+func spelled(words []string) []string {
+	out := make([]string, 0, len(words))
+	for i := 0; i < len(words); {
+		letters, end := "", i
+		for k := i; k < len(words) && (words[k] == "|" || len(words[k]) == 1 && isAlpha(words[k][0])); k++ {
+			if words[k] != "|" {
+				letters, end = letters+words[k], k+1
+			}
+		}
+		if len(letters) >= 3 {
+			out = append(out, letters)
+			i = end
+			continue
+		}
+		out = append(out, words[i])
+		i++
+	}
+	return out
+}
+
+// wordsOnly leaves the symbols of a plain text out.
+func wordsOnly(text string) string {
+	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	return strings.Join(words, " ")
+}
+
+// unaccented is a letter without its accent, for the letters of western
+// Europe; others as they are. The wide letters of Asian keyboards count as
+// the plain ones.
+func unaccented(r rune) string {
+	switch {
+	case r < 'à':
+		return string(r)
+	case 'ａ' <= r && r <= 'ｚ':
+		return string(r - 'ａ' + 'a')
+	}
+	for _, family := range [...]string{"aàáâãäå", "cç", "eèéêë", "iìíîï", "nñ", "oòóôõöø", "uùúûü", "yýÿ", "sš", "zž"} {
+		if strings.ContainsRune(family, r) {
+			return family[:1]
+		}
+	}
+	return string(r)
+}

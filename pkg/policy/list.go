@@ -1,59 +1,92 @@
 package policy
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
 	"time"
+
+	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
-// Listed is one rule as it stands on a day.
+// Listed is one entry of the rulebook as it stands on a day.
 type Listed struct {
 	Rule         string         `json:"rule"`
-	Group        string         `json:"group"` // check, permission, hours, advice, note
+	Group        string         `json:"group"` // check, opener, not_opener, permission, hours, advice, ten_dlc, note, contradiction
 	State        string         `json:"state"` // in_force, not_yet, ended
 	Row          string         `json:"row,omitempty"`
 	Channels     []Channel      `json:"channels,omitempty"` // empty: all
+	Ending       reason.Ending  `json:"ending,omitempty"`   // of what a check refuses
 	Asked        string         `json:"asked,omitempty"`    // how a message asks for it: by tag, via, template, window
 	Names        []string       `json:"names,omitempty"`    // the tags, via or template kind that ask for it
 	Uses         map[string]Use `json:"uses,omitempty"`     // by tag
 	Promotional  bool           `json:"promotional,omitempty"`
-	Authors      []string       `json:"authors,omitempty"`
+	Authors      []string       `json:"authors,omitempty"` // origins; empty: any
 	Capability   string         `json:"capability,omitempty"`
 	Template     string         `json:"template,omitempty"` // kind required
+	Since        string         `json:"since,omitempty"`    // fact that Limit is measured from
 	Limit        Duration       `json:"limit,omitzero"`     // on the day
-	Max          Duration       `json:"max,omitzero"`
+	Max          Duration       `json:"max,omitzero"`       // that a sender may raise Limit to
+	Cooldown     []DatedLimit   `json:"cooldown,omitempty"` // every wait between two messages; Limit is that of the day
+	OpenedBy     []string       `json:"opened_by,omitempty"`
+	Parameters   []Parameter    `json:"parameters,omitempty"`
+	Webhook      string         `json:"webhook,omitempty"` // that shows an action
 	Announced    Date           `json:"announced,omitzero"`
 	From         Date           `json:"from,omitzero"`
 	To           Date           `json:"to,omitzero"` // first day without it
 	EndAnnounced Date           `json:"end_announced,omitzero"`
-	EndPlanned   Date           `json:"end_planned,omitzero"` // end first announced, where it moved
+	EndPlanned   Date           `json:"end_planned,omitzero"`   // end first announced, where it moved
+	ClosedToNew  Date           `json:"closed_to_new,omitzero"` // first day on which nobody new is admitted
+	About        string         `json:"about,omitempty"`        // the question of a contradiction
 	Says         string         `json:"says"`
 	Source       []string       `json:"source"`
 	Decided      string         `json:"decided,omitempty"`
+	Configure    string         `json:"configure,omitempty"`   // where another reading is set
+	Acknowledge  bool           `json:"acknowledge,omitempty"` // advice that a launch asks for
 }
 
-// List is every rule of the rulebook as it stands at a moment, in the order
-// in which they are tried.
+// List is every entry of the rulebook as it stands at a moment. Rules are in
+// the order in which they are tried.
 func List(rb *Rulebook, at time.Time) []Listed {
 	var out []Listed
 	for i := range rb.Checks {
-		c := &rb.Checks[i]
-		l := c.listed("check", at)
-		l.Capability, l.Limit = c.Capability, c.Limit
-		out = append(out, l)
+		out = append(out, rb.Checks[i].list(at))
+	}
+	for i := range rb.Openers {
+		out = append(out, rb.Openers[i].list("opener", at))
+	}
+	for i := range rb.NotOpenedBy {
+		out = append(out, rb.NotOpenedBy[i].list("not_opener", at))
 	}
 	for i := range rb.Permissions {
 		out = append(out, rb.Permissions[i].list(at))
 	}
 	for i := range rb.Hours {
-		out = append(out, rb.Hours[i].listed("hours", at))
+		l := rb.Hours[i].listed("hours", at)
+		l.Parameters = rb.Hours[i].parameters()
+		out = append(out, l)
 	}
 	for i := range rb.Advice {
-		out = append(out, rb.Advice[i].listed("advice", at))
+		l := rb.Advice[i].listed("advice", at)
+		l.Parameters, l.Acknowledge = rb.Advice[i].parameters(), rb.Advice[i].Acknowledge
+		out = append(out, l)
+	}
+	return append(out, rb.papers(at)...)
+}
+
+// papers is what no case is judged by.
+func (rb *Rulebook) papers(at time.Time) []Listed {
+	var out []Listed
+	for i := range rb.TenDLC {
+		l := rb.TenDLC[i].listed("ten_dlc", at)
+		l.Parameters = rb.TenDLC[i].parameters()
+		out = append(out, l)
 	}
 	for i := range rb.Notes {
 		out = append(out, rb.Notes[i].listed("note", at))
+	}
+	for i := range rb.Contradictions {
+		l := rb.Contradictions[i].listed("contradiction", at)
+		l.About, l.Configure = rb.Contradictions[i].About, rb.Contradictions[i].Configure
+		out = append(out, l)
 	}
 	return out
 }
@@ -77,11 +110,25 @@ func (c *Clause) state(at time.Time) string {
 	}
 }
 
+func (c *Check) list(at time.Time) Listed {
+	l := c.listed("check", at)
+	entry, _ := reason.Lookup(reason.Code(c.ID)) // every check of a parsed rulebook has one
+	l.Ending, l.Capability, l.Limit, l.Parameters = entry.Ending, c.Capability, c.Limit, c.settings()
+	return l
+}
+
+func (a *Action) list(group string, at time.Time) Listed {
+	l := a.listed(group, at)
+	l.Webhook = a.Webhook
+	return l
+}
+
 func (p *Permission) list(at time.Time) Listed {
 	l := p.listed("permission", at)
 	l.Asked, l.Names, l.Uses = p.By, p.names(), p.Uses
 	l.Promotional, l.Authors, l.Capability, l.Template = p.Promotional, p.Authors, p.Capability, p.Template
-	l.Limit, l.Max = p.Limit, p.Max
+	l.Since, l.Limit, l.Max, l.Cooldown, l.OpenedBy = p.Since, p.Limit, p.Max, p.Cooldown, p.OpenedBy
+	l.ClosedToNew, l.Parameters = p.ClosedToNew, p.parameters()
 	if len(p.Cooldown) > 0 {
 		l.Limit = Duration(p.cooldown(at.Unix()))
 	}
@@ -102,52 +149,43 @@ func (p *Permission) names() []string {
 	}
 }
 
-// Change is what becomes different on one day.
-type Change struct {
-	Date     Date      `json:"date"`
-	Rule     string    `json:"rule"`
-	What     string    `json:"what"` // begins, ends, limit
-	Names    []string  `json:"names,omitempty"`
-	Channels []Channel `json:"channels,omitempty"` // empty: all
-	Detail   string    `json:"detail"`
-	Source   []string  `json:"source"`
-}
-
-// Diff is what changes after the moment from, up to and with the moment to,
-// by day. It is empty where to is not after from.
-func Diff(rb *Rulebook, from, to time.Time) []Change {
-	var out []Change
-	within := func(d Date) bool { return !d.IsZero() && d.After(from) && !d.After(to) }
-	for _, l := range List(rb, to) {
-		c := Change{Rule: l.Rule, Names: l.Names, Channels: l.Channels, Detail: l.Says, Source: l.Source}
-		if within(l.From) {
-			c.Date, c.What = l.From, "begins"
-			out = append(out, c)
-		}
-		if within(l.To) {
-			c.Date, c.What = l.To, "ends"
-			out = append(out, c)
-		}
+// Needs is what a permission asks for beside the right moment and author, in
+// a few words each: what the sender must have, and what the contact gave.
+func (l *Listed) Needs() []string {
+	var out []string
+	if l.Capability != "" {
+		out = append(out, "capability "+l.Capability)
 	}
-	for i := range rb.Permissions {
-		out = append(out, rb.Permissions[i].limitChanges(within)...)
+	if l.Template != "" {
+		out = append(out, "template "+l.Template)
 	}
-	slices.SortStableFunc(out, func(a, b Change) int { return cmp.Compare(a.Date.Unix(), b.Date.Unix()) })
-	return out
-}
-
-// limitChanges is the changes of the wait between two messages. The first
-// limit begins with the rule and is no change.
-func (p *Permission) limitChanges(within func(Date) bool) []Change {
-	var out []Change
-	for i, l := range p.Cooldown {
-		if i == 0 || !within(l.From) || !p.From.Before(l.From.Time) || !p.To.IsZero() && !l.From.Before(p.To.Time) {
-			continue
-		}
-		out = append(out, Change{
-			Date: l.From, Rule: p.ID, What: "limit", Names: p.names(), Channels: p.Channels, Source: p.Source,
-			Detail: fmt.Sprintf("from %s to %s between two messages", p.Cooldown[i-1].Limit, l.Limit),
-		})
+	gave := map[string]string{sinceComment: "a comment or post", sinceToken: "a one-time token", sinceNotification: "a subscription"}[l.Since]
+	if gave == "" && (l.Asked == "tag" || l.Asked == "template" || l.Asked == "plus_one") {
+		gave = "the person wrote before"
+	}
+	if l.Asked == "consent" {
+		gave = "consent"
+	}
+	if gave != "" {
+		out = append(out, gave)
 	}
 	return out
 }
+
+// Bound is the limit of the day in a few words: how long it lasts, or how
+// far apart two messages must be.
+func (l *Listed) Bound() string {
+	switch {
+	case l.Limit == 0:
+		return "none"
+	case len(l.Cooldown) > 0:
+		return "1 in " + l.Limit.String()
+	case l.Max > 0:
+		return l.Limit.String() + ", up to " + l.Max.String()
+	default:
+		return l.Limit.String()
+	}
+}
+
+// Capabilities returns what rules ask a sender to have, whatever the day.
+func (rb *Rulebook) Capabilities() []string { return slices.Clone(rb.index.capabilities) }

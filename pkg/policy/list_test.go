@@ -54,10 +54,10 @@ func TestDiff(t *testing.T) {
 		{"2026-04-26", "2026-04-27", "2026-04-27 event_tag ends"},
 		{"2026-04-27", "2026-05-01", ""},
 		{"2026-09-27", "2026-09-28", "2026-09-28 ad_window begins"},
-		{"2025-08-31", "2025-09-01", "2025-09-01 recurring_notification limit; 2025-09-01 marketing_message limit"},
+		{"2025-08-31", "2025-09-01", "2025-09-01 recurring_notification closes; 2025-09-01 recurring_notification limit; 2025-09-01 marketing_message limit"},
 		{"2020-03-03", "2020-03-04", "2020-03-04 news begins; 2020-03-04 subscription ends; 2020-03-04 legacy_tag ends; 2020-03-04 legacy_tag ends; 2020-03-04 plus_one ends"},
 		{"2026-09-28", "2026-04-26", ""},
-		{"2025-06-30", "2025-09-29", "2025-07-01 marketing_message begins; 2025-09-01 recurring_notification limit; 2025-09-01 marketing_message limit; " +
+		{"2025-06-30", "2025-09-29", "2025-07-01 marketing_message begins; 2025-09-01 recurring_notification closes; 2025-09-01 recurring_notification limit; 2025-09-01 marketing_message limit; " +
 			"2025-09-24 conversation_routing begins; 2025-09-29 utility begins"},
 	}
 	for _, tt := range tests {
@@ -67,20 +67,6 @@ func TestDiff(t *testing.T) {
 		}
 		if s := strings.Join(got, "; "); s != tt.want {
 			t.Errorf("%s to %s:\ngot  %s\nwant %s", tt.from, tt.to, s, tt.want)
-		}
-	}
-}
-
-func TestKeyword(t *testing.T) {
-	tests := map[string]Keyword{
-		"STOP": OptOut, " stop. ": OptOut, "Stop  all": OptOut, "opt-out": OptOut, "Unsubscribe!": OptOut, "START": OptIn, "yes": OptIn, "Help?": Help,
-		"stop please": OptOutMaybe, "Please don't stop": OptOutMaybe, "hello": NoKeyword, "": NoKeyword, "stopwatch": NoKeyword,
-		"we never stop talking about the weather in the north of Norway": NoKeyword,
-	}
-	rb := Default()
-	for text, want := range tests {
-		if got := rb.Keyword(text); got != want {
-			t.Errorf("%q: %d, want %d", text, got, want)
 		}
 	}
 }

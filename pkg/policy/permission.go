@@ -17,6 +17,14 @@ type permission struct {
 	begins     string    // evidence note
 }
 
+// id is the permission's, "" for none.
+func (p *permission) id() string {
+	if p == nil {
+		return ""
+	}
+	return p.ID
+}
+
 func (rb *Rulebook) newPermission(p *Permission) *permission {
 	out := &permission{term: p.term(), Permission: p}
 	if !p.To.IsZero() {

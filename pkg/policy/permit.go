@@ -18,7 +18,7 @@ func (j *judge) permit() (Verdict, *permission) {
 	e, p := j.window()
 	list, named := j.asked()
 	if j.offChannel() && (p != nil || !named) {
-		return j.refuse(j.templateKind(), reason.NotOnChannel, false, Evidence{Note: "the channel has no such template kind"}), nil
+		return j.refuse(j.kindRule().id(), reason.NotOnChannel, false, Evidence{Note: "the channel has no such template kind"}), nil
 	}
 	if p != nil {
 		return j.allow(p, e), p
@@ -27,6 +27,27 @@ func (j *judge) permit() (Verdict, *permission) {
 		return j.named(list, reason.TagUnknown, reason.TagRetired)
 	}
 	return j.outside(e)
+}
+
+// kindRule is the permission that templates of the message's kind ask for,
+// nil where they ask for none of their own.
+func (j *judge) kindRule() *permission {
+	for _, list := range [...][]*permission{j.byKind[j.templateKind()], j.byFeed[j.templateKind()]} {
+		if len(list) > 0 {
+			return list[0]
+		}
+	}
+	return nil
+}
+
+// closedWindow is the window that the evidence of a closed one is from.
+func (j *judge) closedWindow() *permission {
+	for _, p := range j.windows {
+		if p.covers(j) && !j.measureWindow(p).Since.IsZero() {
+			return p
+		}
+	}
+	return j.first(j.windows)
 }
 
 // allow is the verdict of permission p.
@@ -136,12 +157,12 @@ func (j *judge) asked() ([]*permission, bool) {
 func (j *judge) outside(closed Evidence) (Verdict, *permission) {
 	wrote := j.wrote()
 	if wrote.IsZero() {
-		return j.refuse("standard_window", reason.NeverWrote, false, Evidence{Note: "the contact never wrote"}), nil
+		return j.refuse(j.closedWindow().id(), reason.NeverWrote, false, Evidence{Note: "the contact never wrote"}), nil
 	}
 	if p := j.first(j.plusOne); p != nil && !j.f.PlusOneUsed {
 		return j.allow(p, j.measure("last inbound", wrote, 0)), p
 	}
-	return j.refuse("standard_window", reason.WindowClosed, false, closed), nil
+	return j.refuse(j.closedWindow().id(), reason.WindowClosed, false, closed), nil
 }
 
 // named judges a message by the one permission that it names, of which list

@@ -11,9 +11,7 @@ import (
 	"bytes"
 	_ "embed"
 	"errors"
-	"fmt"
 	"io"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -28,16 +26,20 @@ var embedded []byte
 // holds every message, because Evaluate can't read it. It is safe for
 // concurrent use as long as nobody changes it.
 type Rulebook struct {
-	Version       int               `yaml:"version"`
-	Sources       map[string]string `yaml:"sources"`
-	Checks        []Check           `yaml:"checks"`
-	TemplateKinds []TemplateKind    `yaml:"template_kinds"`
-	Conditions    []reason.Code     `yaml:"conditions"`
-	Permissions   []Permission      `yaml:"permissions"`
-	Hours         []Hours           `yaml:"hours"`
-	Advice        []Advice          `yaml:"advice"`
-	Keywords      Keywords          `yaml:"keywords"`
-	Notes         []Note            `yaml:"notes"`
+	Version        int               `yaml:"version"`
+	Sources        map[string]Source `yaml:"sources"`
+	Checks         []Check           `yaml:"checks"`
+	TemplateKinds  []TemplateKind    `yaml:"template_kinds"`
+	Openers        []Action          `yaml:"openers"`       // actions that a window may name in opened_by
+	NotOpenedBy    []Action          `yaml:"not_opened_by"` // actions that open no window, and why
+	Conditions     []reason.Code     `yaml:"conditions"`
+	Permissions    []Permission      `yaml:"permissions"`
+	Hours          []Hours           `yaml:"hours"`
+	Advice         []Advice          `yaml:"advice"`
+	Keywords       Keywords          `yaml:"keywords"`
+	TenDLC         []TenDLCClass     `yaml:"ten_dlc_classes"`
+	Notes          []Note            `yaml:"notes"`
+	Contradictions []Contradiction   `yaml:"contradictions"`
 
 	index *index
 }
@@ -57,12 +59,26 @@ type Clause struct {
 	Decided      string    `yaml:"decided"`
 }
 
+// Source is a text that rules come from.
+type Source struct {
+	Title   string `yaml:"title"`
+	URL     string `yaml:"url"`     // "" where no address is known
+	Section string `yaml:"section"` // within it
+	AsOf    string `yaml:"as_of"`   // the edition read: a day, or days
+}
+
+// Action is something that a person or the platform does, and the webhook
+// that shows it.
+type Action struct {
+	Clause  `yaml:",inline"`
+	Webhook string `yaml:"webhook"`
+}
+
 // Check forbids a message whatever would allow it. Its id is the reason that
-// it gives and names what it looks at; the other fields are that check's
-// parameters.
+// it gives and names what it looks at; whether it blocks or holds is that
+// reason's. The other fields are that check's parameters.
 type Check struct {
 	Clause     `yaml:",inline"`
-	Hold       bool               `yaml:"hold"`
 	Capability string             `yaml:"capability"`
 	Except     []string           `yaml:"except"`     // number types that are not asked
 	Kinds      []string           `yaml:"kinds"`      // template kinds
@@ -71,9 +87,13 @@ type Check struct {
 	Digits     Range              `yaml:"digits"`
 	IBAN       map[string]int     `yaml:"iban"` // country to length
 	Lengths    map[Channel]Length `yaml:"lengths"`
-	Phrases    []string           `yaml:"phrases"`
-	Objects    []string           `yaml:"objects"`
-	Unless     []string           `yaml:"unless"`
+	Phrases    []string           `yaml:"phrases"`  // what asks
+	Objects    []string           `yaml:"objects"`  // for what
+	Unless     []string           `yaml:"unless"`   // negations before a phrase, of at most three words each
+	Between    []string           `yaml:"between"`  // single words that may stand between a negation and its phrase
+	Until      []string           `yaml:"until"`    // words after a phrase beyond which its object does not stand
+	Harmless   []string           `yaml:"harmless"` // what only looks like an object
+	Within     int                `yaml:"within"`   // words looked at, on either side of a phrase
 }
 
 // Range is a span of counts, both ends included.
@@ -115,8 +135,9 @@ type Permission struct {
 	OpenedBy    []string       `yaml:"opened_by"` // actions that open the window; empty: all
 	Cooldown    []DatedLimit   `yaml:"cooldown"`
 	Excluded    []string       `yaml:"excluded_countries"`
-	Marketing   bool           `yaml:"marketing"`    // an opt-out of marketing covers it
-	NotSendable bool           `yaml:"not_sendable"` // only the platform itself sends these
+	ClosedToNew Date           `yaml:"closed_to_new"` // first day on which nobody new is admitted; for people to read
+	Marketing   bool           `yaml:"marketing"`     // an opt-out of marketing covers it
+	NotSendable bool           `yaml:"not_sendable"`  // only the platform itself sends these
 }
 
 // Use says what a tag is for. No program can judge it: the author declares
@@ -129,8 +150,8 @@ type Use struct {
 
 // DatedLimit is a limit from a day on. The last one begun is in force.
 type DatedLimit struct {
-	From  Date     `yaml:"from"`
-	Limit Duration `yaml:"limit"`
+	From  Date     `yaml:"from" json:"from,omitzero"`
+	Limit Duration `yaml:"limit" json:"limit"`
 }
 
 // Hours makes an allowed message wait.
@@ -150,12 +171,19 @@ type Clock struct {
 
 // Advice is a warning that refuses nothing.
 type Advice struct {
-	Clause  `yaml:",inline"`
-	Under   []string `yaml:"under"`   // ids of permissions; empty: any
-	Tags    []string `yaml:"tags"`    // empty: any
-	Authors []string `yaml:"authors"` // empty: any
-	Phrases []string `yaml:"phrases"` // the text must have one; empty: not asked
-	Links   Links    `yaml:"links"`
+	Clause   `yaml:",inline"`
+	Under    []string `yaml:"under"`     // ids of permissions; empty with UnderBy empty: any
+	UnderBy  []string `yaml:"under_by"`  // ways to ask, as in Permission.By: also those of permissions added later
+	NotUnder []string `yaml:"not_under"` // ids of permissions that neither covers
+	Tags     []string `yaml:"tags"`      // empty: any
+	Authors  []string `yaml:"authors"`   // empty: any
+	Phrases  []string `yaml:"phrases"`   // the text must have one, # being any number; empty: not asked
+	Harmless []string `yaml:"harmless"`  // within which a phrase does not count
+	Links    Links    `yaml:"links"`
+
+	// Acknowledge makes the launch of a broadcast wait for its author to say
+	// that the warning was read. It refuses nothing either.
+	Acknowledge bool `yaml:"acknowledge"`
 }
 
 // Links says what reads as a link.
@@ -164,14 +192,31 @@ type Links struct {
 	Domains  []string `yaml:"domains"` // last labels of a bare host name
 }
 
-// Keywords is what a word from a contact asks for.
+// Keywords is what a word from a contact asks for. Parse writes the lists in
+// lower case.
 type Keywords struct {
-	OptOut      []string `yaml:"opt_out"`
-	OptIn       []string `yaml:"opt_in"`
-	Help        []string `yaml:"help"`
-	ReviewWords int      `yaml:"review_words"` // messages of at most so many words are searched for an opt-out word
-	Says        string   `yaml:"says"`
-	Source      []string `yaml:"source"`
+	OptOut         []string `yaml:"opt_out"`
+	OptIn          []string `yaml:"opt_in"`
+	Help           []string `yaml:"help"`
+	ReviewWords    []string `yaml:"review_words"`     // read by a person in a text of any length
+	ReviewPhrases  []string `yaml:"review_phrases"`   // the same, of several words
+	Innocent       []string `yaml:"innocent_phrases"` // phrases in which a review word means something else
+	InnocentUnless []string `yaml:"innocent_unless"`  // words in whose company such a phrase is none
+	ReviewShort    int      `yaml:"review_short"`     // a text of at most so many words is read for any word of OptOut
+	Says           string   `yaml:"says"`
+	Source         []string `yaml:"source"`
+	Decided        string   `yaml:"decided"`
+}
+
+// TenDLCClass is what one class of ten-digit US numbers may send. Nothing
+// judges by it: it is what to configure as a sender's rate and budget.
+type TenDLCClass struct {
+	Clause    `yaml:",inline"`
+	Counted   string  `yaml:"counted"`    // per what: campaign, brand or number
+	Score     Range   `yaml:"score"`      // of the brand; zero: none asked
+	PerSecond float64 `yaml:"per_second"` // segments; 0: not stated
+	PerMinute int     `yaml:"per_minute"`
+	PerDay    int     `yaml:"per_day"`
 }
 
 // Note is a row of the policy that no case can be judged by.
@@ -179,66 +224,12 @@ type Note struct {
 	Clause `yaml:",inline"`
 }
 
-// Date is a day that begins at 00:00 UTC. The zero value is no day.
-type Date struct{ time.Time }
-
-// UnmarshalYAML reads 2006-01-02.
-func (d *Date) UnmarshalYAML(n *yaml.Node) error {
-	t, err := ParseDate(n.Value)
-	if err != nil {
-		return fmt.Errorf("line %d: %w", n.Line, err)
-	}
-	*d = t
-	return nil
-}
-
-// ParseDate reads 2006-01-02 of the years 1 to 9999.
-func ParseDate(s string) (Date, error) {
-	t, err := time.Parse(time.DateOnly, s)
-	if err != nil || t.IsZero() {
-		return Date{}, fmt.Errorf("%q is not a date: write it as 2026-04-27", s)
-	}
-	return Date{t}, nil
-}
-
-// String is 2006-01-02, or "" for no day.
-func (d Date) String() string {
-	if d.IsZero() {
-		return ""
-	}
-	return d.Format(time.DateOnly)
-}
-
-// MarshalJSON writes what ParseDate reads, and "" for no day.
-func (d Date) MarshalJSON() ([]byte, error) { return []byte(`"` + d.String() + `"`), nil }
-
-// Duration is a time.Duration that also reads days, as in 365d of 24 h each.
-type Duration time.Duration
-
-// UnmarshalYAML reads 36h, 90m or 7d. It must be above 0 and at most 100 years.
-func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
-	var days int
-	var rest string
-	v, err := time.ParseDuration(n.Value)
-	if k, _ := fmt.Sscanf(n.Value, "%d%s", &days, &rest); err != nil && k == 2 && rest == "d" && days <= 36500 {
-		v, err = time.Duration(days)*24*time.Hour, nil
-	}
-	if err != nil || v <= 0 || v > 36500*24*time.Hour {
-		return fmt.Errorf("line %d: %q is not a length of time: write it as 24h or 365d", n.Line, n.Value)
-	}
-	*d = Duration(v)
-	return nil
-}
-
-// String is FormatDuration.
-func (d Duration) String() string { return FormatDuration(time.Duration(d)) }
-
-// MarshalText writes what UnmarshalYAML reads, in hours where they are whole.
-func (d Duration) MarshalText() ([]byte, error) {
-	if h := time.Duration(d) / time.Hour; time.Duration(d) == h*time.Hour {
-		return fmt.Appendf(nil, "%dh", h), nil
-	}
-	return []byte(time.Duration(d).String()), nil
+// Contradiction is a question that the sources answer differently or not at
+// all, and the reading taken. Its id is i1 and so on.
+type Contradiction struct {
+	Clause    `yaml:",inline"`
+	About     string `yaml:"about"`
+	Configure string `yaml:"configure"` // where another reading is set
 }
 
 // Default is the rulebook that Carillon carries, parsed afresh. It panics
@@ -256,20 +247,23 @@ func Default() *Rulebook {
 func Embedded() []byte { return bytes.Clone(embedded) }
 
 // Parse reads one YAML document. A field that it does not know, a source key
-// that is not listed and a rule that could never be judged are errors.
+// that is not listed and a rule that could never be judged are errors: each
+// is a *Refusal, one line that names the line at fault.
 func Parse(data []byte) (*Rulebook, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	var rb Rulebook
 	if err := dec.Decode(&rb); err != nil {
-		return nil, fmt.Errorf("rulebook: %w", err)
+		return nil, undecodable(err)
 	}
-	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("rulebook: more than one document: keep one")
+	var more yaml.Node
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, &Refusal{Line: more.Line, Err: errors.New("more than one document: keep one")}
 	}
 	if err := rb.validate(); err != nil {
-		return nil, fmt.Errorf("rulebook: %w", err)
+		return nil, located(data, err)
 	}
+	rb.Keywords.lower()
 	rb.index = rb.compile()
 	return &rb, nil
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,8 +16,9 @@ import (
 // errors name the field. It accepts nothing that encoding/json refuses; a
 // fuzz test holds it to that.
 type scanner struct {
-	b []byte
-	i int
+	b    []byte
+	i    int
+	seen []string // fields of the objects that are open, outermost first
 }
 
 var errSyntax = errors.New("not valid JSON")
@@ -82,9 +84,32 @@ func (s *scanner) want(at, typ string) error {
 	return fmt.Errorf("%s: want %s", at, typ)
 }
 
-// object calls field for each key; field reads the value. A null is an
-// empty object, except for the case itself.
+// object is members of a known set: one that stands twice is an error, since
+// whichever counted, somebody reading the line would take the other.
 func (s *scanner) object(at string, field func(key string) error) error {
+	mark := len(s.seen)
+	err := s.members(at, func(key string) error {
+		if err := s.once(mark, at, key); err != nil {
+			return err
+		}
+		return field(key)
+	})
+	s.seen = s.seen[:mark]
+	return err
+}
+
+// once keeps key, which must not be among those from mark on.
+func (s *scanner) once(mark int, at, key string) error {
+	if slices.Contains(s.seen[mark:], key) {
+		return fmt.Errorf("%s: given twice", strings.TrimPrefix(at+"."+key, "."))
+	}
+	s.seen = append(s.seen, key)
+	return nil
+}
+
+// members calls field for each key; field reads the value. A null is an
+// empty object, except for the case itself.
+func (s *scanner) members(at string, field func(key string) error) error {
 	if at != "" && s.null() {
 		return nil
 	}
@@ -118,7 +143,8 @@ func (s *scanner) object(at string, field func(key string) error) error {
 	}
 }
 
-// string reads a string; what is no UTF-8 becomes U+FFFD.
+// string reads a string. What is no UTF-8 is an error: replaced by U+FFFD, an
+// id would not be the one that was asked about.
 func (s *scanner) string(at string) (string, error) {
 	if !s.eat('"') {
 		return "", s.want(at, "a string")
@@ -146,9 +172,12 @@ func unquote(at string, raw, quoted []byte, plain bool) (string, error) {
 	if plain {
 		return string(raw), nil
 	}
+	if !utf8.Valid(raw) {
+		return "", fmt.Errorf("%s: not valid UTF-8", cmp.Or(at, "case"))
+	}
 	var out string
 	if err := json.Unmarshal(quoted, &out); err != nil {
-		return "", fmt.Errorf("%s: %w: a string with a bad escape", at, errSyntax)
+		return "", fmt.Errorf("%s: %w: a string with a bad escape", cmp.Or(at, "case"), errSyntax)
 	}
 	return out, nil
 }
@@ -233,11 +262,50 @@ func (s *scanner) time(at string, to *time.Time) error {
 		return err
 	}
 	var t time.Time
-	if err := t.UnmarshalText([]byte(strings.ToUpper(v))); err != nil {
+	if !timeShaped(v) || t.UnmarshalText([]byte(strings.ToUpper(v))) != nil {
 		return fmt.Errorf("%s: %q is not a time: write it as 2026-11-22T10:00:00Z", at, v)
 	}
 	*to = t
 	return nil
+}
+
+// timeShaped says whether v has the form of RFC 3339, section 5.6. The time
+// package takes more: an hour of one digit, a comma before the fraction, and
+// an offset of 24 h or of 60 min.
+func timeShaped(v string) bool {
+	const form = "0000-00-00T00:00:00"
+	if len(v) <= len(form) || !shaped(v[:len(form)], form) {
+		return false
+	}
+	v = v[len(form):]
+	if v[0] == '.' {
+		rest := strings.TrimLeft(v[1:], "0123456789")
+		if len(rest) == len(v)-1 {
+			return false
+		}
+		v = rest
+	}
+	switch {
+	case v == "Z" || v == "z":
+		return true
+	case v == "" || v[0] != '+' && v[0] != '-':
+		return false
+	default:
+		return shaped(v[1:], "00:00") && v[1:3] < "24" && v[4:6] < "60"
+	}
+}
+
+// shaped says whether v is form with a digit for each 0, case ignored.
+func shaped(v, form string) bool {
+	if len(v) != len(form) {
+		return false
+	}
+	for i := range len(form) {
+		if form[i] == '0' && !isDigit(v[i]) || form[i] != '0' && v[i] != form[i] && v[i]&^0x20 != form[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // number is the text of a number; "" for null.
@@ -274,7 +342,7 @@ func (s *scanner) skip(depth int) error {
 	}
 	switch s.b[s.i] {
 	case '{':
-		return s.object("case", func(string) error { return s.skip(depth + 1) })
+		return s.members("case", func(string) error { return s.skip(depth + 1) })
 	case '[':
 		s.i++
 		return s.skipRest(depth)

@@ -46,7 +46,7 @@ type QuietHours struct {
 // value means "not known to have happened".
 type Facts struct {
 	LastInbound    time.Time // of the newest action that opens a window
-	OpenedBy       string    // message (also ""), postback, referral, optin, reaction, ad_message
+	OpenedBy       string    // message (also ""), postback, referral, optin, reaction, ad_message, comment
 	AdMessageAt    time.Time // first message after an ad
 	OptedOutAll    bool
 	OptedOutMarket bool

@@ -1,143 +1,176 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
-// validate refuses what could never be judged, with the place in the message.
+// validate refuses what could never be judged, and what would be passed over
+// in judging and so permit what it was written to refuse. Its errors begin
+// with the place, as in `permissions[4] "human_agent": limit: …`: the list,
+// the entry and the field, from which located finds the line.
 func (rb *Rulebook) validate() error {
 	if rb.Version != 1 {
 		return fmt.Errorf("version %d: this program reads version 1", rb.Version)
 	}
-	steps := []func() error{rb.validateKinds, rb.validateChecks, rb.validateConditions, rb.validatePermissions, rb.validateHours, rb.validateAdvice}
+	steps := []func() error{
+		rb.validateSections, rb.validateSources, rb.validateKinds, rb.validateChecks, rb.validateActions, rb.validateConditions,
+		rb.validatePermissions, rb.validateVersions, rb.validateHours, rb.validateAdvice, rb.validateKeywords, rb.validatePapers,
+	}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
 		}
 	}
-	for i := range rb.Notes {
-		if err := rb.clause("notes", i, &rb.Notes[i].Clause); err != nil {
-			return err
+	return nil
+}
+
+// validateSections asks for the lists whose absence would permit something:
+// a list meant to be empty is written as [].
+func (rb *Rulebook) validateSections() error {
+	switch {
+	case rb.Checks == nil:
+		return errors.New("checks is missing: without it nothing is forbidden")
+	case rb.Permissions == nil:
+		return errors.New("permissions is missing: without it nothing is allowed")
+	case rb.Hours == nil:
+		return errors.New("hours is missing: without it no hour is quiet; write hours: [] if that is meant")
+	case rb.Advice == nil:
+		return errors.New("advice is missing: without it nobody is warned; write advice: [] if that is meant")
+	default:
+		return nil
+	}
+}
+
+func (rb *Rulebook) validateSources() error {
+	for key, s := range rb.Sources {
+		at := fmt.Sprintf("sources[%s]", key)
+		switch {
+		case s.Title == "":
+			return fmt.Errorf("%s: title is missing: say what it is", at)
+		case s.URL != "" && !strings.HasPrefix(s.URL, "https://"):
+			return fmt.Errorf("%s: url: %q: want an address that begins with https://", at, s.URL)
 		}
 	}
-	return rb.sources("keywords", rb.Keywords.Source)
+	return nil
 }
 
 var name = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
 // clause checks what every rule has.
 func (rb *Rulebook) clause(list string, i int, c *Clause) error {
-	at := fmt.Sprintf("%s[%d] %q", list, i, c.ID)
+	at := place(list, i, c.ID)
 	if !name.MatchString(c.ID) {
-		return fmt.Errorf("%s: id must be a-z 0-9 _", at)
+		return fmt.Errorf("%s: id: id must be a-z 0-9 _ and begin with a letter", at)
 	}
-	for _, ch := range c.Channels {
-		if channelSet(ch) == 0 {
-			return fmt.Errorf("%s: channel %q: want messenger, instagram or sms", at, ch)
-		}
+	if err := channelsKnown(at, c.Channels); err != nil {
+		return err
 	}
 	if !c.To.IsZero() && !c.From.Before(c.To.Time) {
-		return fmt.Errorf("%s: from %s is not before to %s", at, c.From, c.To)
+		return fmt.Errorf("%s: to: from %s is not before to %s: to is the first day without it", at, c.From, c.To)
 	}
 	if c.Says == "" {
-		return fmt.Errorf("%s: says is missing", at)
+		return fmt.Errorf("%s: says is missing: put the clause in a sentence", at)
 	}
 	return rb.sources(at, c.Source)
 }
 
+func place(list string, i int, id string) string { return fmt.Sprintf("%s[%d] %q", list, i, id) }
+
 func (rb *Rulebook) sources(at string, keys []string) error {
 	if len(keys) == 0 {
-		return fmt.Errorf("%s: source is missing", at)
+		return fmt.Errorf("%s: source is missing: name a key of sources", at)
 	}
 	for _, key := range keys {
-		if rb.Sources[key] == "" {
-			return fmt.Errorf("%s: source %q is not listed under sources", at, key)
+		if _, ok := rb.Sources[key]; !ok {
+			return fmt.Errorf("%s: source: source %q is not listed under sources", at, key)
 		}
 	}
 	return nil
+}
+
+func channelsKnown(at string, cs []Channel) error {
+	for _, ch := range cs {
+		if channelSet(ch) == 0 {
+			return fmt.Errorf("%s: channels: channel %q: want messenger, instagram or sms", at, ch)
+		}
+	}
+	return nil
+}
+
+// oneOf checks every word of a field against the words that are known.
+func oneOf(field string, words, known []string) error {
+	for i, w := range words {
+		if !slices.Contains(known, w) {
+			return fmt.Errorf("%s: %q: want %s", field, w, strings.Join(known, ", "))
+		}
+		if slices.Contains(words[:i], w) {
+			return fmt.Errorf("%s: %q is listed twice", field, w)
+		}
+	}
+	return nil
+}
+
+// The words that a case may use, and so a rule.
+func originNames() []string   { return []string{"broadcast", "flow", "agent"} }
+func flowTypeNames() []string { return []string{"auto_reply", "automation", "notification"} }
+func numberTypeNames() []string {
+	return []string{"long_code", "toll_free", "short_code", "outside_us"}
+}
+func openerNames() []string {
+	return []string{"message", "postback", "referral", "optin", "reaction", "ad_message", "comment"}
+}
+
+func (rb *Rulebook) kindNames() []string {
+	var out []string
+	for _, k := range rb.TemplateKinds {
+		out = append(out, k.Kind)
+	}
+	return out
 }
 
 func (rb *Rulebook) validateKinds() error {
 	var seen []string
 	for i, k := range rb.TemplateKinds {
-		at := fmt.Sprintf("template_kinds[%d] %q", i, k.Kind)
+		at := place("template_kinds", i, k.Kind)
 		if !name.MatchString(k.Kind) || slices.Contains(seen, k.Kind) {
-			return fmt.Errorf("%s: kind must be a-z 0-9 _ and be listed once", at)
+			return fmt.Errorf("%s: kind: kind must be a-z 0-9 _ and be listed once", at)
 		}
-		for _, ch := range k.Channels {
-			if channelSet(ch) == 0 {
-				return fmt.Errorf("%s: channel %q: want messenger, instagram or sms", at, ch)
-			}
+		if err := channelsKnown(at, k.Channels); err != nil {
+			return err
 		}
 		seen = append(seen, k.Kind)
 	}
 	if !slices.Contains(seen, "standard") {
-		return fmt.Errorf("template_kinds: standard is missing: a message without a template counts as that")
+		return errors.New("template_kinds: standard is missing: a message without a template counts as that")
 	}
 	return nil
 }
 
-// mandatory are the checks without which Evaluate would send what nobody may
-// send, or could not judge at all.
-func mandatory() []reason.Code {
-	return []reason.Code{reason.OptedOut, reason.ConsentMissing, reason.TemplateInvalid, reason.SenderUnresolved, reason.ChannelMismatch}
-}
-
-func (rb *Rulebook) validateChecks() error {
-	var seen []reason.Code
-	for i := range rb.Checks {
-		c := &rb.Checks[i]
-		if err := rb.clause("checks", i, &c.Clause); err != nil {
-			return err
-		}
-		if testOf(reason.Code(c.ID)) == testNone {
-			return fmt.Errorf("checks[%d] %q: no check has this name", i, c.ID)
-		}
-		if err := c.parameters(); err != nil {
-			return fmt.Errorf("checks[%d] %q: %w", i, c.ID, err)
-		}
-		seen = append(seen, reason.Code(c.ID))
-	}
-	for _, code := range mandatory() {
-		if !slices.Contains(seen, code) {
-			return fmt.Errorf("checks: %s is missing", code)
-		}
-	}
-	return nil
-}
-
-func (c *Check) parameters() error {
-	switch reason.Code(c.ID) {
-	case reason.CardNumber:
-		if c.Digits.Min < 1 || c.Digits.Max < c.Digits.Min {
-			return fmt.Errorf("digits %d to %d: min must be at least 1 and max not below it", c.Digits.Min, c.Digits.Max)
-		}
-	case reason.DisclosureMissing:
-		if c.Limit == 0 {
-			return fmt.Errorf("limit is missing")
-		}
-	}
-	for country, n := range c.IBAN {
-		if len(country) != 2 || country[0]-'A' > 25 || country[1]-'A' > 25 || n < 5 || n > ibanMax {
-			return fmt.Errorf("iban %q: %d: want two capitals and a length of 5 to %d", country, n, ibanMax)
-		}
-	}
-	for ch, l := range c.Lengths {
-		if channelSet(ch) == 0 || l.Max < 1 || l.Unit != "bytes" && l.Unit != "code_points" {
-			return fmt.Errorf("lengths %q: want a channel, max from 1 and unit bytes or code_points", ch)
-		}
-	}
-	return noneEmpty(c.Phrases, c.Objects, c.Unless)
-}
-
-func noneEmpty(lists ...[]string) error {
-	for _, list := range lists {
-		if slices.Contains(list, "") {
-			return fmt.Errorf("an empty phrase would be found everywhere")
+// validateActions keeps the two lists of actions apart, and the openers to
+// what a contact's facts can name.
+func (rb *Rulebook) validateActions() error {
+	var seen []string
+	lists := map[string][]Action{"openers": rb.Openers, "not_opened_by": rb.NotOpenedBy}
+	for _, list := range []string{"openers", "not_opened_by"} {
+		for i := range lists[list] {
+			a := &lists[list][i]
+			if err := rb.clause(list, i, &a.Clause); err != nil {
+				return err
+			}
+			at := place(list, i, a.ID)
+			if slices.Contains(seen, a.ID) {
+				return fmt.Errorf("%s: id: listed twice: an action opens a window or does not", at)
+			}
+			if list == "openers" && !slices.Contains(openerNames(), a.ID) {
+				return fmt.Errorf("%s: id: facts can't name this action: want one of %s", at, strings.Join(openerNames(), ", "))
+			}
+			seen = append(seen, a.ID)
 		}
 	}
 	return nil
@@ -159,102 +192,13 @@ func (rb *Rulebook) validateConditions() error {
 	want := conditionCodes()
 	for i, code := range rb.Conditions {
 		if !slices.Contains(want, code) || slices.Contains(rb.Conditions[:i], code) {
-			return fmt.Errorf("conditions[%d] %q: unknown or listed twice", i, code)
+			return fmt.Errorf("conditions[%d] %q: unknown or listed twice: conditions are built in, and each is listed once", i, code)
 		}
 	}
 	for _, code := range want {
 		if !slices.Contains(rb.Conditions, code) {
-			return fmt.Errorf("conditions: %s is missing", code)
+			return fmt.Errorf("conditions: %s is missing: without it nothing would be refused for it", code)
 		}
-	}
-	return nil
-}
-
-func (rb *Rulebook) validatePermissions() error {
-	for i := range rb.Permissions {
-		p := &rb.Permissions[i]
-		if err := rb.clause("permissions", i, &p.Clause); err != nil {
-			return err
-		}
-		if err := p.parameters(); err != nil {
-			return fmt.Errorf("permissions[%d] %q: %w", i, p.ID, err)
-		}
-	}
-	return nil
-}
-
-func (p *Permission) parameters() error {
-	asked := map[string]bool{
-		"window": p.Limit > 0 && (p.Since == sinceInbound || p.Since == sinceAd), "plus_one": true, "consent": true,
-		"tag": len(p.Tags) > 0 && p.Since == sinceInbound, "template": p.Kind != "", "via": p.Via != "",
-	}
-	ok, known := asked[p.By]
-	switch {
-	case !known:
-		return fmt.Errorf("by %q: want window, plus_one, tag, template, via or consent", p.By)
-	case !ok:
-		return fmt.Errorf("by %s: needs what it is asked by: tags, kind or via; a window since and limit, a tag since last_inbound", p.By)
-	case !slices.Contains([]string{"", sinceInbound, sinceAd, sinceComment, sinceToken, sinceNotification}, p.Since):
-		return fmt.Errorf("since %q: want last_inbound, ad_message, comment, one_time_token or notification", p.Since)
-	case (p.Since == sinceComment || p.Since == sinceToken) && p.Limit == 0:
-		return fmt.Errorf("limit is missing")
-	case len(p.Authors) > 0 && !slices.Equal(p.Authors, []string{"agent"}):
-		return fmt.Errorf("authors: only [agent] or all")
-	case slices.Contains(p.Tags, ""):
-		return fmt.Errorf("tags: an empty tag")
-	}
-	for tag := range p.Uses {
-		if !slices.Contains(p.Tags, tag) {
-			return fmt.Errorf("uses %q: not one of its tags", tag)
-		}
-	}
-	return nil
-}
-
-// maxHours is how many quiet spans wait can look at together.
-const maxHours = 8
-
-func (rb *Rulebook) validateHours() error {
-	if len(rb.Hours) > maxHours {
-		return fmt.Errorf("hours: at most %d entries", maxHours)
-	}
-	for i := range rb.Hours {
-		h := &rb.Hours[i]
-		if err := rb.clause("hours", i, &h.Clause); err != nil {
-			return err
-		}
-		if h.SendersOwn {
-			continue
-		}
-		if _, err := ParseQuietHours(h.Quiet.From, h.Quiet.To); err != nil {
-			return fmt.Errorf("hours[%d] %q: quiet %w", i, h.ID, err)
-		}
-	}
-	return nil
-}
-
-// maxAdvice keeps the table of warning sets small.
-const maxAdvice = 8
-
-func (rb *Rulebook) validateAdvice() error {
-	names := map[string]bool{}
-	for i := range rb.Advice {
-		a := &rb.Advice[i]
-		if err := rb.clause("advice", i, &a.Clause); err != nil {
-			return err
-		}
-		if err := noneEmpty(a.Phrases, a.Links.Prefixes, a.Links.Domains); err != nil {
-			return fmt.Errorf("advice[%d] %q: %w", i, a.ID, err)
-		}
-		for _, id := range a.Under {
-			if !slices.ContainsFunc(rb.Permissions, func(p Permission) bool { return p.ID == id }) {
-				return fmt.Errorf("advice[%d] %q: under %q: no permission has this id", i, a.ID, id)
-			}
-		}
-		names[a.ID] = true
-	}
-	if len(names) > maxAdvice {
-		return fmt.Errorf("advice: at most %d names", maxAdvice)
 	}
 	return nil
 }

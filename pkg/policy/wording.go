@@ -56,21 +56,37 @@ func (p *phrases) find(text string, from int) int {
 	}
 	next := p.next
 	for i := from; i < len(text); i++ {
-		if next[text[i]] == 0 || !p.may(text, i) || i > 0 && wordByte(text[i]) && wordByte(text[i-1]) {
+		if next[text[i]] == 0 || !p.may(text, i) || wordByte(text[i]) && inWord(text, i) {
 			continue
 		}
-		for _, s := range p.by[fold(text[i])] {
-			if hasPrefixFold(text[i:], s) && !continues(text, i+len(s)) {
-				return i
-			}
+		if p.match(text, i) > 0 {
+			return i
 		}
 	}
 	return -1
 }
 
+// match is the length of the longest phrase that begins at i, where a word
+// begins; 0 for none.
+func (p *phrases) match(text string, i int) int {
+	if p.by == nil {
+		return 0
+	}
+	n := 0
+	for _, s := range p.by[fold(text[i])] {
+		if len(s) > n && hasPrefixFold(text[i:], s) && !continues(text, i+len(s)) {
+			n = len(s)
+		}
+	}
+	return n
+}
+
+// inWord says whether a word goes on up to i.
+func inWord(text string, i int) bool { return i > 0 && isDigit(text[i-1]) || letterBefore(text, i) }
+
 // continues says whether the word that ends before i goes on at i.
 func continues(text string, i int) bool {
-	return i < len(text) && wordByte(text[i]) && wordByte(text[i-1])
+	return i < len(text) && wordByte(text[i-1]) && (isDigit(text[i]) || letterAt(text, i))
 }
 
 // hasPrefixFold is strings.HasPrefix with ASCII case ignored; prefix is lower.
@@ -84,22 +100,6 @@ func hasPrefixFold(s, prefix string) bool {
 		}
 	}
 	return true
-}
-
-// asksFor says whether a sentence of text has a request and after it an
-// object, and no negation.
-func asksFor(text string, requests, objects, unless *phrases) bool {
-	for at := objects.find(text, 0); at >= 0; at = objects.find(text, at+1) {
-		start := strings.LastIndexAny(text[:at], ".!?\n") + 1
-		end := len(text)
-		if n := strings.IndexAny(text[at:], ".!?\n"); n >= 0 {
-			end = at + n
-		}
-		if requests.find(text[start:at], 0) >= 0 && unless.find(text[start:end], 0) < 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // links tells a link in a text.
@@ -178,26 +178,4 @@ func (l *links) mailbox(text string, i int) bool {
 		}
 	}
 	return false
-}
-
-// advise adds the warnings that apply to a message allowed by p.
-func (j *judge) advise(v *Verdict, p *permission) {
-	set := 0
-	for _, a := range p.advice {
-		if set&(1<<a.bit) == 0 && a.covers(j) && j.advises(a) {
-			set |= 1 << a.bit
-		}
-	}
-	v.Warnings = j.warnings[set]
-}
-
-func (j *judge) advises(a *advice) bool {
-	switch {
-	case len(a.Tags) > 0 && !contains(a.Tags, j.m.Tag), len(a.Authors) > 0 && !contains(a.Authors, j.origin()):
-		return false
-	case a.phrases.by != nil && a.phrases.find(j.m.Text, 0) < 0:
-		return false
-	default:
-		return !a.links.asked() || a.links.in(j.m.Text)
-	}
 }

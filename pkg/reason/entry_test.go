@@ -1,17 +1,14 @@
 package reason
 
 import (
-	"flag"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
-
-var update = flag.Bool("update", false, "write docs/reasons.md")
 
 // TestEveryConstantHasAnEntry reads the source, so that a code added without
 // an entry fails.
@@ -60,6 +57,49 @@ func TestEntries(t *testing.T) {
 	}
 }
 
+// TestWordsHoldUnderAnyRulebook wants no limit, share or date in a text: the
+// rulebook may have another one.
+func TestWordsHoldUnderAnyRulebook(t *testing.T) {
+	number := regexp.MustCompile(`(?i)\b(\d+|one|two|three|four|five|six|seven|a) ?(h|hours?|days?|weeks?|months?|years?)\b|\b20\d\d\b`)
+	texts := map[string]string{}
+	for _, e := range All() {
+		texts[string(e.Code)] = e.Meaning + " " + e.Action + " " + e.After
+	}
+	for _, w := range Warnings() {
+		texts[w.Code] = w.Meaning + " " + w.Action
+	}
+	for code, text := range texts {
+		if found := number.FindString(text); found != "" {
+			t.Errorf("%s names %q, which is the rulebook's to say: %s", code, found, text)
+		}
+		if strings.Contains(text, "tility") && !strings.Contains(text, "on Messenger") {
+			t.Errorf("%s advises a utility template on every channel: %s", code, text)
+		}
+	}
+}
+
+// TestNeutral wants the codes that a via gives too to speak of no tag.
+func TestNeutral(t *testing.T) {
+	for _, code := range []Code{TagPromotional, TagNeedsHuman, TagNeedsTemplate, TagWindowClosed, UseCaseMissing, CapabilityMissing, RegionExcluded, NeverWrote} {
+		if e, _ := Lookup(code); regexp.MustCompile(`\b[Tt]ags?\b`).MatchString(e.Meaning + e.Action) {
+			t.Errorf("%s: %s %s", code, e.Meaning, e.Action)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	var codes []string
+	for _, w := range Warnings() {
+		if w.Meaning == "" || w.Action == "" || !strings.HasSuffix(w.Action, ".") || slices.Contains(codes, w.Code) {
+			t.Errorf("%+v", w)
+		}
+		codes = append(codes, w.Code)
+	}
+	if want := []string{"bulk_discouraged", "links_under_tag", "promotional_wording", "recurring_under_account_update"}; !slices.Equal(codes, want) {
+		t.Errorf("%v, want %v", codes, want)
+	}
+}
+
 // TestHolds pins the codes that hold, as the architecture marks them.
 func TestHolds(t *testing.T) {
 	want := map[Code]bool{
@@ -77,41 +117,4 @@ func TestLookupUnknown(t *testing.T) {
 	if e, ok := Lookup("no_such_code"); ok {
 		t.Errorf("found %+v", e)
 	}
-}
-
-func TestDocument(t *testing.T) {
-	const path = "../../docs/reasons.md"
-	want := document()
-	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Errorf("%s is not current: run go test ./pkg/reason -update", path)
-	}
-}
-
-func document() string {
-	var b strings.Builder
-	b.WriteString("# Reasons\n\nEvery message that was not sent has exactly one of these. The list is generated from\n" +
-		"`pkg/reason`; the order is the one in which they are checked. A `hold` goes on by itself\n" +
-		"once its cause has passed; a `final` reason is a dead letter.\n")
-	about := ""
-	for _, e := range All() {
-		if e.About != about {
-			about = e.About
-			fmt.Fprintf(&b, "\n## About the %s\n\n| code | ends as | meaning | what to do | redrive |\n|---|---|---|---|---|\n", about)
-		}
-		redrive := "no"
-		if e.Redrive {
-			redrive = "once " + e.After
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", e.Code, e.Ending, e.Meaning, e.Action, redrive)
-	}
-	return b.String()
 }

@@ -1,0 +1,44 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Vet refuses a case that names as withdrawn what no rule of rb has: the
+// restriction would be passed over, and the message sent.
+func (rb *Rulebook) Vet(c *Case) error {
+	for _, name := range c.Sender.RestrictedFeatures {
+		if !rb.hasFeature(name) {
+			return fmt.Errorf("sender.restricted_features: %q: no tag, via or template kind of the rulebook%s", name, rb.like(name))
+		}
+	}
+	return nil
+}
+
+// Unasked is the first capability of the case's sender that no rule of rb
+// asks for, such as a misspelt one; "" where there is none. It permits
+// nothing, so that it does no harm but to puzzle.
+func (rb *Rulebook) Unasked(c *Case) string {
+	for _, name := range c.Sender.Capabilities {
+		if !contains(rb.index.capabilities, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+func (rb *Rulebook) hasFeature(name string) bool {
+	_, kind := rb.index.kinds[name]
+	return kind || len(rb.index.byTag[name]) > 0 || name != "" && len(rb.index.byVia[name]) > 0
+}
+
+// like suggests a name that differs in case only.
+func (rb *Rulebook) like(name string) string {
+	for _, as := range []string{strings.ToUpper(name), strings.ToLower(name)} {
+		if rb.hasFeature(as) {
+			return ": did you mean " + as + "?"
+		}
+	}
+	return ""
+}
