@@ -31,30 +31,40 @@ func (s *Scheduler) Forecast(ctx context.Context, g *gate.Gate, id string) (Fore
 	if err != nil {
 		return f, err
 	}
-	spec, _, err := s.Defs.Sender(ctx, b.Spec.Sender)
-	if err != nil {
-		return f, err
-	}
-	text, err := broadcast.ParseTemplate(b.Spec.Message.Text)
-	if err != nil {
-		return f, err
-	}
-	sel, err := plan.NewSelector(b.Spec.Audience)
-	if err != nil {
-		return f, err
-	}
 	if at, err := b.Spec.At(); err == nil && at.After(f.At) {
 		f.At = at.UTC()
 	}
+	return f, s.everybody(ctx, g, b, func(r contact.Record, judge judge) { f.count(judge(r, f.At)) })
+}
+
+// judge is what the gate would say of a contact at a moment.
+type judge func(r contact.Record, at time.Time) policy.Verdict
+
+// everybody calls fn with every contact whom a broadcast would go to by what
+// is known now, and with what judges them.
+func (s *Scheduler) everybody(ctx context.Context, g *gate.Gate, b *broadcast.Broadcast, fn func(contact.Record, judge)) error {
+	from, _, err := s.Defs.Sender(ctx, b.Spec.Sender)
+	if err != nil {
+		return err
+	}
+	text, err := broadcast.ParseTemplate(b.Spec.Message.Text)
+	if err != nil {
+		return err
+	}
+	sel, err := plan.NewSelector(b.Spec.Audience)
+	if err != nil {
+		return err
+	}
 	p := &definition.Planned{Spec: b.Spec, Text: text}
+	says := func(r contact.Record, at time.Time) policy.Verdict { return g.Forecast(r, p, from, at).Verdict }
 	_, err = s.Facts.Each(ctx, b.Spec.Sender, func(_ job.Key, r contact.Record) error {
 		if ok, err := sel.Match(r); err != nil || !ok {
 			return nil // counted when the audience is frozen
 		}
-		f.count(g.Forecast(r, p, spec, f.At).Verdict)
+		fn(r, says)
 		return nil
 	})
-	return f, err
+	return err
 }
 
 func (f *Forecast) count(v policy.Verdict) {

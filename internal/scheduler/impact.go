@@ -8,11 +8,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/contact"
-	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/gate"
-	"github.com/carillon-dev/carillon/internal/job"
-	"github.com/carillon-dev/carillon/internal/plan"
-	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
@@ -67,26 +63,7 @@ func (s *Scheduler) impact(ctx context.Context, g *gate.Gate, b *broadcast.Broad
 	if i.Gone {
 		return i, nil
 	}
-	from, _, err := s.Defs.Sender(ctx, b.Spec.Sender)
-	if err != nil {
-		return i, err
-	}
-	text, err := broadcast.ParseTemplate(b.Spec.Message.Text)
-	if err != nil {
-		return i, err
-	}
-	sel, err := plan.NewSelector(b.Spec.Audience)
-	if err != nil {
-		return i, err
-	}
-	p := &definition.Planned{Spec: b.Spec, Text: text}
-	_, err = s.Facts.Each(ctx, b.Spec.Sender, func(_ job.Key, r contact.Record) error {
-		if ok, err := sel.Match(r); err != nil || !ok {
-			return nil // counted when the audience is frozen
-		}
-		i.count(sp.judge(g, r, p, from, i.Due))
-		return nil
-	})
+	err := s.everybody(ctx, g, b, func(r contact.Record, judge judge) { i.count(sp.verdicts(judge, r, i.Due)) })
 	return i, err
 }
 
@@ -125,13 +102,10 @@ func draftEnds(b *broadcast.Broadcast, at, now time.Time) time.Time {
 // span is the two moments whose rules are compared.
 type span struct{ before, after time.Time }
 
-// judge gives the verdicts of both moments on a contact that will be as old
-// as it is at due.
-func (sp span) judge(g *gate.Gate, r contact.Record, p *definition.Planned, from *sender.Spec, due time.Time) (before, after policy.Verdict) {
-	at := func(moment time.Time) policy.Verdict {
-		return g.Forecast(movedAlong(r, due, moment), p, from, moment).Verdict
-	}
-	return at(sp.before), at(sp.after)
+// verdicts are those of both moments on a contact that will be as old as it
+// is at due.
+func (sp span) verdicts(judge judge, r contact.Record, due time.Time) (before, after policy.Verdict) {
+	return judge(movedAlong(r, due, sp.before), sp.before), judge(movedAlong(r, due, sp.after), sp.after)
 }
 
 // movedAlong is a contact to whom everything happened as long before moment

@@ -90,7 +90,7 @@ func TestImpactOfOneContact(t *testing.T) {
 			}
 			from := &sender.Spec{ID: "s", Channel: "messenger", AdWindow: 48}
 			got := Impact{Broken: map[string]int{}, Allowed: map[string]int{}}
-			got.count(span{moment(c.before), moment(c.after)}.judge(gateBy(t, usual), r, plannedAs(t, c.message), from, due))
+			got.count(span{moment(c.before), moment(c.after)}.verdicts(says(gateBy(t, usual), plannedAs(t, c.message), from), r, due))
 			for _, m := range []*map[string]int{&c.want.Broken, &c.want.Allowed} {
 				if *m == nil {
 					*m = map[string]int{}
@@ -101,6 +101,11 @@ func TestImpactOfOneContact(t *testing.T) {
 			}
 		})
 	}
+}
+
+// says judges as a broadcast's contacts are judged.
+func says(g *gate.Gate, p *definition.Planned, from *sender.Spec) judge {
+	return func(r contact.Record, at time.Time) policy.Verdict { return g.Forecast(r, p, from, at).Verdict }
 }
 
 // TestImpactCounts is what holds of any contacts and any two days: nobody is
@@ -131,7 +136,7 @@ func TestImpactCounts(t *testing.T) {
 				if n%2 == 0 {
 					r.AdMessageAt = r.LastInbound
 				}
-				i.count(span{a, b}.judge(g, r, p, from, due))
+				i.count(span{a, b}.verdicts(says(g, p, from), r, due))
 			}
 			return i
 		}
