@@ -93,7 +93,7 @@ func secretFile(path string) ([]byte, error) {
 		if _, err := rand.Read(secret); err != nil {
 			return nil, fmt.Errorf("make secret: %w", err)
 		}
-		if err := newFile(path, []byte(hex.EncodeToString(secret)+"\n")); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := newFile(path, []byte(hex.EncodeToString(secret)+"\n")); err != nil {
 			return nil, err
 		}
 	}
@@ -113,8 +113,7 @@ func decodeSecret(path string, b []byte) ([]byte, error) {
 }
 
 // newFile writes a file that only its owner may read, whole or not at all, to
-// stay there after a power failure too. It never replaces one: then its error
-// is fs.ErrExist.
+// stay there after a power failure too. One that is there stays as it is.
 func newFile(path string, data []byte) (err error) {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
@@ -126,9 +125,11 @@ func newFile(path string, data []byte) (err error) {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Link(f.Name(), path)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		// A link, not a rename: it refuses to replace what another made.
+		if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
 	}
 	if err = errors.Join(err, os.Remove(f.Name()), dir.Sync()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -135,8 +135,8 @@ func letter(e ledger.Entry) Letter {
 // slow disk to sync them one by one within the time that an answer has.
 const flushAtOnce = 100
 
-// Flush makes durable what was taken in. What a slow store acknowledged before
-// it failed is not written again. Taking the same records in again
+// Flush makes durable what was taken in. Of what a slow store acknowledged
+// before it failed at most flushAtOnce letters are written again. Taking the same records in again
 // does no harm.
 func (s *Store) Flush(ctx context.Context) error {
 	s.flush.Lock() // one at a time, so that letters of a job keep their order

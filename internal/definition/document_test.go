@@ -132,6 +132,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"not UTF-8", "kind: \xff\n", "f: invalid leading UTF-8 octet"},
 
 		{"not valid", menu + "---\n" + strings.Replace(bakery, "messenger", "pigeon", 1), `f:8: sender bakery: channel "pigeon": want messenger or instagram`},
+		{"an alias within itself", "kind: Broadcast\nid: &a\n  b: *a\n", "f:2: cannot unmarshal !!map into string"},
 		{"words that look like a line", menu + "schedule: {at: \"line 9: x\"}\n", `f:5: broadcast menu: schedule.at "line 9: x": want RFC 3339 such as 2026-11-22T10:00:00+01:00`},
 		{"twice", bakery + "---\n" + menu + "---\n" + bakery, "f:12: sender bakery stands twice, first on line 1"},
 		{"twice a broadcast", menu + "---\n" + menu, "f:6: broadcast menu stands twice, first on line 1"},
@@ -181,7 +182,7 @@ func TestErrorUnwraps(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{
-		bakery, menu, bakery + "---\n" + menu, "---\n---\n", "kind: Sender\nkind: Sender\n", menu + "audience: &a {labels: [*a]}\n", "- a\n", "kind: !!binary aGk=\n",
+		bakery, menu, bakery + "---\n" + menu, "---\n---\n", "kind: Sender\nkind: Sender\n", "kind: Broadcast\nid: &a\n  b: *a\n", menu + "audience: &a {labels: [*a]}\n", "- a\n", "kind: !!binary aGk=\n",
 		menu + "pace: {per_second: .inf}\n", "? {a: b}\n: c\n", "{kind: Sender, ? [x] : y}",
 	} {
 		f.Add([]byte(s))

@@ -85,6 +85,7 @@ type feed struct {
 	later   []ledger.Entry // records that came meanwhile
 	known   uint64         // ledger sequence up to which its records were taken in
 	rest    time.Time      // until then nothing is released: workers gave jobs back
+	unread  time.Time      // until then the next chunk is not read: it could not be
 
 	skip  []job.Key            // sorted
 	early map[job.Key]struct{} // recorded before the snapshot's reader came to them
@@ -246,7 +247,7 @@ func (f *feed) givenBack(refs []job.Ref, notBefore time.Time) spared {
 }
 
 // available counts up to n jobs that may go now, without taking them, and
-// tells whether the next chunk has to be read to find more.
+// tells whether the next chunk has to be read to find any.
 func (f *feed) available(n int, now time.Time) (have int, hungry bool) {
 	have = f.ready.due(now, n)
 	if have >= n || f.ended {
@@ -256,7 +257,7 @@ func (f *feed) available(n int, now time.Time) (have int, hungry bool) {
 	if left := len(f.chunk) - f.next; left > 0 {
 		return min(n, have+left), false
 	}
-	return have, true
+	return have, have == 0
 }
 
 // chunkTimeout bounds how long a chunk may take to read; then it is tried

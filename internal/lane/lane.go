@@ -279,8 +279,9 @@ func (l *Lane) step(ctx context.Context) time.Duration {
 		l.mu.Unlock()
 		switch {
 		case todo.hungry != nil:
-			if !l.fill(ctx, todo.hungry, todo.chunk) {
-				return retryQueue
+			l.fill(ctx, todo.hungry, todo.chunk)
+			if ctx.Err() != nil {
+				return idle
 			}
 		case todo.envelope == nil:
 			return todo.wait
@@ -291,19 +292,20 @@ func (l *Lane) step(ctx context.Context) time.Duration {
 }
 
 // fill reads a source's next chunk. The lane stays open to others meanwhile:
-// who follows the ledger must not wait for an audience.
-func (l *Lane) fill(ctx context.Context, f *feed, i int) bool {
+// who follows the ledger must not wait for an audience. A source whose chunk
+// can't be read rests a while, so that the others have their turn.
+func (l *Lane) fill(ctx context.Context, f *feed, i int) {
 	chunk, err := f.read(ctx, i)
-	if err != nil {
-		if ctx.Err() == nil {
-			l.cfg.Log.ErrorContext(ctx, "an audience can't be read; trying again", "sender", l.sender, "error", err)
-		}
-		return false
+	if err != nil && ctx.Err() == nil {
+		l.cfg.Log.ErrorContext(ctx, "an audience can't be read; trying again", "sender", l.sender, "error", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err != nil {
+		f.unread = time.Now().Add(retryQueue)
+		return
+	}
 	f.fill(i, chunk)
-	return true
 }
 
 func (l *Lane) enqueue(ctx context.Context, e envelope) bool {
@@ -446,7 +448,7 @@ func (l *Lane) from(f *feed, room int, now time.Time) todo {
 	}
 	n, hungry := f.available(n, now)
 	switch {
-	case hungry:
+	case hungry && !now.Before(f.unread):
 		return todo{hungry: f, chunk: f.index}
 	case n == 0:
 		return todo{wait: max(f.soonest(now), time.Millisecond)}
@@ -487,6 +489,9 @@ func (f *feed) soonest(now time.Time) time.Duration {
 	}
 	if len(f.held) > 0 {
 		wait = min(wait, max(sweepEvery, f.held[0].at.Sub(now)))
+	}
+	if rest := f.unread.Sub(now); rest > 0 {
+		wait = min(wait, rest)
 	}
 	return wait
 }

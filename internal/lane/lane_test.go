@@ -542,12 +542,14 @@ func TestQueueRefuses(t *testing.T) {
 }
 
 func TestUnreadableAudienceIsTriedAgain(t *testing.T) {
-	l, w := laneOf(10, 1, false)
-	l.Add(source("a"), "", audience{err: errors.New("no object")}, 0)
-	l.Start(source("a"), Found{})
-	if wait := l.step(t.Context()); wait != retryQueue || len(w.jobs()) != 0 {
-		t.Errorf("waits %s with %d released", wait, len(w.jobs()))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		l, w := laneOf(10, 1, false)
+		l.Add(source("a"), "", audience{err: errors.New("no object")}, 0)
+		l.Start(source("a"), Found{})
+		if wait := l.step(t.Context()); wait != retryQueue || len(w.jobs()) != 0 {
+			t.Errorf("waits %s with %d released", wait, len(w.jobs()))
+		}
+	})
 }
 
 func TestStartGoesOnWhereTheLedgerIs(t *testing.T) {
@@ -663,6 +665,22 @@ func TestStuckAudience(t *testing.T) {
 		<-s.asked
 		if took := time.Since(began); took < chunkTimeout || took > chunkTimeout+retryQueue {
 			t.Errorf("asked again after %s", took)
+		}
+	})
+}
+
+// A source whose audience can't be read does not keep the others from theirs.
+func TestUnreadableAudienceHarmsNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, w := laneOf(100, 1, false)
+		for name, m := range map[string]Members{"a": audience{err: errors.New("the store is away")}, "b": people(30), "c": people(30)} {
+			l.Add(source(name), "", m, 0)
+			l.Start(source(name), Found{})
+		}
+		defer running(t, l)()
+		time.Sleep(10 * time.Second)
+		if got := len(w.jobs()); got != 60 {
+			t.Errorf("%d jobs were released, want the 60 of the others", got)
 		}
 	})
 }

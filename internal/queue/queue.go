@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -118,7 +119,7 @@ func handle(h Handler, log *slog.Logger) asynq.Handler {
 	return asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) (err error) {
 		defer func() {
 			if v := recover(); v != nil {
-				log.Error("an envelope's delivery panicked; its jobs are released again", "panic", v)
+				log.Error("an envelope's delivery panicked; its jobs are released again", "panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
 				err = nil
 			}
 		}()
