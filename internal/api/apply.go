@@ -35,7 +35,7 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 	ctx, cancel := detached(r)
 	defer cancel()
 	advice := map[string][]client.Warning{} // by broadcast
-	done, err := s.Defs.Apply(ctx, file, docs, definition.Check{Sender: s.Gate.KnowsCapabilities, Broadcast: func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
+	done, err := s.Defs.Apply(ctx, file, docs, definition.Check{Sender: s.Gate.CheckSender, Broadcast: func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
 		now := time.Now()
 		warnings, err := s.Gate.Author(b, from, now)
 		advice[b.ID] = wireWarnings(s.Gate.Advice(warnings, b, from, now))

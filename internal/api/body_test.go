@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/pkg/client"
@@ -67,6 +68,8 @@ func TestStatusOf(t *testing.T) {
 		{fmt.Errorf("x: %w", story.ErrUnknownJob), 404},
 		{&scheduler.Illegal{ID: "x", Err: errors.New("y")}, 409},
 		{&definition.Error{File: "f", Err: fmt.Errorf("x: %w", definition.ErrChanged)}, 409},
+		{&scheduler.Needless{ID: "x", Code: "y"}, 422},
+		{fmt.Errorf("x: %w", &gate.Unsendable{ID: "x"}), 422},
 		{&definition.Error{File: "f", Err: errors.New("x")}, 422},
 		{&definition.Error{File: "f", Err: fmt.Errorf("x: %w", nats.ErrTimeout)}, 503},
 		{fmt.Errorf("x: %w", jetstream.ErrStreamNotFound), 503},

@@ -43,7 +43,7 @@ func (s *Server) launch(a *answer, r *http.Request) error {
 		return err
 	}
 	return s.move(a, r, func(ctx context.Context, id string) (*broadcast.Broadcast, error) {
-		return s.Scheduler.Launch(ctx, id, scheduler.Acknowledge(s.Gate, req.Acknowledge))
+		return s.Scheduler.Launch(ctx, id, scheduler.Acknowledge(s.Gate.Rules, req.Acknowledge))
 	})
 }
 
@@ -83,7 +83,7 @@ func (s *Server) progress(a *answer, r *http.Request) error {
 }
 
 func (s *Server) forecast(a *answer, r *http.Request) error {
-	f, err := s.Scheduler.Forecast(r.Context(), s.Gate, r.PathValue("id"))
+	f, err := s.Scheduler.Forecast(r.Context(), s.Gate.Rules, r.PathValue("id"))
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/pkg/client"
 	"github.com/carillon-dev/carillon/pkg/policy"
-	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
 // maxRulebook bounds a rulebook that a request brings along, in bytes: some
@@ -27,11 +26,11 @@ func (s *Server) policyDiff(a *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	from, to, err := between(req.From, req.To)
+	from, to, err := req.Span()
 	if err != nil {
-		return err
+		return badRequest(err.Error())
 	}
-	g, err := s.gateUnder(req.Rulebook)
+	g, err := s.rulesOf(req.Rulebook)
 	if err != nil {
 		return err
 	}
@@ -49,43 +48,19 @@ func (s *Server) policyDiff(a *answer, r *http.Request) error {
 	})
 }
 
-// gateUnder is the gate that judges by the rulebook of a request.
-func (s *Server) gateUnder(text string) (*gate.Gate, error) {
+// rulesOf judges by the rulebook of a request, "" for the gate's own.
+func (s *Server) rulesOf(text string) (gate.Rules, error) {
 	if text == "" {
-		return s.Gate, nil
+		return s.Gate.Rules, nil
 	}
 	if len(text) > maxRulebook {
-		return nil, refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("rulebook: longer than %d bytes", maxRulebook))
+		return gate.Rules{}, refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("rulebook: longer than %d bytes", maxRulebook))
 	}
 	rb, err := policy.Parse([]byte(text))
 	if err != nil {
-		return nil, err
+		return gate.Rules{}, err
 	}
 	return s.Gate.Under(rb), nil
-}
-
-func between(from, to string) (a, b time.Time, err error) {
-	if a, err = dayOrTime("from", from); err != nil {
-		return a, b, err
-	}
-	if b, err = dayOrTime("to", to); err != nil {
-		return a, b, err
-	}
-	if b.Before(a) {
-		return a, b, badRequest(fmt.Sprintf("to %s is before from %s", to, from))
-	}
-	return a, b, nil
-}
-
-func dayOrTime(name, s string) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	d, err := policy.ParseDate(s)
-	if err != nil {
-		return d.Time, badRequest(fmt.Sprintf("%s %.40q: want a day such as 2026-04-27, or a time in RFC 3339", name, s))
-	}
-	return d.Time, nil
 }
 
 // dayOf is the day on which a comparison's broadcasts are hit: the only one
@@ -114,10 +89,9 @@ func wireChange(c policy.Change) *client.RuleChange {
 func wireImpact(i scheduler.Impact, since string) *client.BroadcastImpact {
 	out := &client.BroadcastImpact{
 		Broadcast: i.ID, Sender: i.Sender, State: string(i.State), Since: since, Due: i.Due, Ends: i.Ends, Gone: i.Gone,
-		Audience: i.Audience, BrokenBy: map[reason.Code]int{}, AllowedBy: i.Allowed, Blocked: i.Blocked,
+		Audience: i.Audience, BrokenBy: i.Broken, AllowedBy: i.Allowed, Blocked: i.Blocked,
 	}
-	for why, n := range i.Broken {
-		out.BrokenBy[reason.Code(why)] = n
+	for _, n := range i.Broken {
 		out.Broken += n
 	}
 	for _, n := range i.Allowed {

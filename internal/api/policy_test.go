@@ -60,15 +60,18 @@ func TestPolicyDiff(t *testing.T) {
 		t.Errorf("%v: %s", rules, cmp.Diff(event, impacts["diff-event"]))
 	}
 
-	// A rulebook of one's own: tomorrow's change lies before one, after the
-	// other; the draft without a time is there on any day.
-	tomorrow, year := now.AddDate(0, 0, 1).UTC().Format(time.DateOnly), now.AddDate(1, 0, 0).UTC().Format(time.DateOnly)
-	for day, gone := range map[string]bool{tomorrow: false, year: true} {
+	// A rulebook of one's own: what goes out in two days is judged by the rules
+	// of that day at the latest, and is out before a change after it; the draft
+	// without a time is there on any day.
+	in := func(days int) string { return now.AddDate(0, 0, days).UTC().Format(time.DateOnly) }
+	for _, day := range []string{in(1), in(365)} {
 		own := strings.Replace(string(policy.Embedded()), "    since: last_inbound\n    limit: 24h\n", "    since: last_inbound\n    limit: 24h\n    to: "+day+"\n", 1)
-		_, impacts = ask(client.PolicyDiffRequest{From: now.UTC().Format(time.RFC3339), To: day, Rulebook: own})
-		e, p := impacts["diff-event"], impacts["diff-plain"]
-		if p.Gone != gone || gone && p.Audience != 0 || e.Gone || e.Broken != 1 {
-			t.Errorf("a window that ends %s: %+v and %+v", day, e, p)
+		for from, gone := range map[string]bool{now.UTC().Format(time.RFC3339): false, in(4): true} {
+			_, impacts = ask(client.PolicyDiffRequest{From: from, To: in(366), Rulebook: own})
+			e, p := impacts["diff-event"], impacts["diff-plain"]
+			if p.Gone != gone || (p.Audience == 0) != gone || e.Gone || gone && day == in(1) != (e.Broken == 0) {
+				t.Errorf("a window that ends %s, asked from %s: %+v and %+v", day, from, e, p)
+			}
 		}
 	}
 

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/pkg/client"
@@ -77,6 +78,12 @@ func statusOf(err error) int {
 	}
 	if _, ok := errors.AsType[*scheduler.Unacknowledged](err); ok {
 		return http.StatusConflict
+	}
+	if _, ok := errors.AsType[*scheduler.Needless](err); ok {
+		return http.StatusUnprocessableEntity
+	}
+	if _, ok := errors.AsType[*gate.Unsendable](err); ok {
+		return http.StatusUnprocessableEntity
 	}
 	if _, ok := errors.AsType[*definition.Error](err); ok {
 		return http.StatusUnprocessableEntity

@@ -40,6 +40,7 @@ func wireSenderSpec(n *sender.Spec) client.SenderSpec {
 		Kind: n.Kind, ID: n.ID, Channel: n.Channel, Account: n.Account, Credential: n.Credential, AppSecret: n.AppSecret,
 		Capabilities: n.Capabilities, Rate: client.Rate(n.Rate), Batch: n.Batch, Timezone: n.Timezone,
 		AdWindow: n.AdWindow, RelaxFlows: n.RelaxFlows, NumberType: n.NumberType,
+		Restricted: n.Restricted, Withdrawn: n.Withdrawn, Disclosure: n.Disclosure,
 	}
 	if n.QuietHours != nil {
 		q := client.QuietHours(*n.QuietHours)
@@ -151,14 +152,7 @@ func wireAudit(b *broadcast.Broadcast, r audit.Report) client.Audit {
 }
 
 func wireForecast(f scheduler.Forecast) client.Forecast {
-	out := client.Forecast{At: f.At, Audience: f.Audience, Send: f.Send, Hold: map[reason.Code]int{}, Block: map[reason.Code]int{}}
-	for why, n := range f.Hold {
-		out.Hold[reason.Code(why)] = n
-	}
-	for why, n := range f.Block {
-		out.Block[reason.Code(why)] = n
-	}
-	return out
+	return client.Forecast(f)
 }
 
 func wireStory(s story.Story) client.Story {

@@ -40,6 +40,9 @@ type Message struct {
 	Text        string `yaml:"text" json:"text"` // a Go template over the contact's fields
 	Promotional bool   `yaml:"promotional,omitempty" json:"promotional,omitempty"`
 	Tag         string `yaml:"tag,omitempty" json:"tag,omitempty"`
+	UseCase     string `yaml:"use_case,omitempty" json:"use_case,omitempty"`     // of subscription messaging: news, productivity, personal_tracker
+	Healthcare  bool   `yaml:"healthcare,omitempty" json:"healthcare,omitempty"` // talk between patient and provider, or a provider's patient data
+	Discloses   bool   `yaml:"discloses,omitempty" json:"discloses,omitempty"`   // the text says that a bot writes
 }
 
 // Schedule says when. The zero value is: when launched.
@@ -120,7 +123,9 @@ func (s *Spec) Expiry() (time.Duration, error) {
 
 // Policy returns what the author declares, without the text.
 func (m Message) Policy() policy.Message {
-	return policy.Message{Origin: "broadcast", Promotional: m.Promotional, Tag: m.Tag}
+	return policy.Message{
+		Origin: "broadcast", Promotional: m.Promotional, Tag: m.Tag, UseCase: m.UseCase, Healthcare: m.Healthcare, Discloses: m.Discloses,
+	}
 }
 
 // Broadcast is a document with what became of it.

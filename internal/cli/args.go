@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carillon-dev/carillon/pkg/client"
-	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
 // parseContact reads SENDER/ID.
@@ -33,11 +32,8 @@ func parsePast(flag, s string, now time.Time) (time.Time, error) {
 	if d, ok := parseSpan(s); ok {
 		return now.Add(-d), nil
 	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
+	if t, err := client.ParseMoment(s); err == nil {
 		return t, nil
-	}
-	if d, err := policy.ParseDate(s); err == nil {
-		return d.Time, nil
 	}
 	return time.Time{}, usageError{fmt.Errorf("--%s %q: want 2026-11-22, 2026-11-22T10:00:00Z, or how long ago, such as 90m or 7d", flag, s)}
 }

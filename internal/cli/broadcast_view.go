@@ -69,6 +69,7 @@ func writeBroadcast(t *console.Terminal, b client.Broadcast) error {
 	fmt.Fprintf(t, "%s  %s\n\n", t.Paint(console.Bold, b.ID), t.Paint(stateColor(b.State), b.State))
 	err := writeFields(t, []field{
 		{"sender", b.Sender}, {"text", b.Spec.Message.Text}, {"promotional", ifSo(b.Spec.Message.Promotional, "yes")}, {"tag", b.Spec.Message.Tag},
+		{"declares", declared(b.Spec.Message)},
 		{"labels", strings.Join(b.Spec.Audience.Labels, ", ")}, {"without", strings.Join(b.Spec.Audience.ExcludeLabels, ", ")}, {"where", b.Spec.Audience.Where},
 		{"at", b.Spec.Schedule.At}, {"pace", pace}, {"expires after", b.Spec.ExpiresAfter}, {"source", b.Source},
 		{"launched", stamp(b.LaunchedAt)}, {"due", stamp(b.DueAt)}, {"ends", stamp(b.EndsAt)}, {"closed", stamp(b.ClosedAt)},
@@ -80,6 +81,17 @@ func writeBroadcast(t *console.Terminal, b client.Broadcast) error {
 	p := progressView{progress: b.Progress, id: b.ID}
 	fmt.Fprintf(t, "\n%s\n", strings.Join(append([]string{t.Bar(outcomes(b.Progress.Counts), b.Progress.Audience, t.Width())}, p.legend(t)...), "\n"))
 	return reasonTable(t, byCount(b.Progress.ByReason), b.Progress.Audience, console.Yellow)
+}
+
+// declared is what the author says of a message beside promotion and tag.
+func declared(m client.Message) string {
+	var words []string
+	for _, w := range []string{m.UseCase, ifSo(m.Healthcare, "healthcare"), ifSo(m.Discloses, "discloses that a bot writes")} {
+		if w != "" {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func ifSo(is bool, word string) string {

@@ -193,7 +193,7 @@ func (f *fake) acknowledged(w http.ResponseWriter, r *http.Request) bool {
 	case len(p.Missing) > 0:
 		answer(w, 409, p)
 	case len(req.Acknowledge) > 0 && !strings.HasPrefix(r.PathValue("id"), "bulk"):
-		refuse(w, 409, fmt.Sprintf("acknowledge %q: it has no warning to acknowledge; leave it out", req.Acknowledge[0]))
+		refuse(w, 422, fmt.Sprintf("acknowledge %q: it has no warning to acknowledge; leave it out", req.Acknowledge[0]))
 	default:
 		return true
 	}
@@ -212,8 +212,11 @@ func (f *fake) policyDiff(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	from, _ := time.Parse(time.RFC3339, req.From)
-	to, _ := time.Parse(time.RFC3339, req.To)
+	from, to, err := req.Span()
+	if err != nil {
+		refuse(w, 400, err.Error())
+		return
+	}
 	for _, c := range policy.Diff(rb, from, to) {
 		change := client.RuleChange{Date: c.Date.String(), Rule: c.Rule, What: c.What, Names: c.Names, Detail: c.Detail, Source: c.Source}
 		for _, ch := range c.Channels {

@@ -3,12 +3,14 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 	_ "time/tzdata" // cases name zones, and a small image has no zone files
 
 	"github.com/spf13/cobra"
 
 	"github.com/carillon-dev/carillon/internal/app"
+	"github.com/carillon-dev/carillon/pkg/client"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
@@ -74,10 +76,16 @@ field, or one given twice, is an error. Seldom needed fields:
             sender_choice (record_owner, auto), template.approved`
 
 func newCheckCommand(load func() (*policy.Rulebook, error)) *cobra.Command {
+	return casesCommand("check", "Judge cases: NDJSON on stdin, verdicts as NDJSON on stdout, in order", checkHelp, load, checkCases)
+}
+
+// casesCommand is a command that answers the cases on its input by a rulebook.
+// answer says how many lines were no case; its error is of reading or writing.
+func casesCommand(name, short, long string, load func() (*policy.Rulebook, error), answer func(rb *policy.Rulebook, in io.Reader, out io.Writer, said *notes) (bad int, err error)) *cobra.Command {
 	return &cobra.Command{
-		Use:   "check",
-		Short: "Judge cases: NDJSON on stdin, verdicts as NDJSON on stdout, in order",
-		Long:  checkHelp,
+		Use:   name,
+		Short: short,
+		Long:  long,
 		Args:  casesOnStdin,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rb, err := load()
@@ -85,7 +93,7 @@ func newCheckCommand(load func() (*policy.Rulebook, error)) *cobra.Command {
 				return err
 			}
 			awaitCases(cmd)
-			bad, err := checkCases(rb, cmd.InOrStdin(), cmd.OutOrStdout(), &notes{out: cmd.ErrOrStderr()})
+			bad, err := answer(rb, cmd.InOrStdin(), cmd.OutOrStdout(), &notes{out: cmd.ErrOrStderr()})
 			if err != nil {
 				return err
 			}
@@ -134,12 +142,9 @@ func moment(flag, s string) (time.Time, error) {
 	if s == "" {
 		return time.Now(), nil
 	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	d, err := policy.ParseDate(s)
+	t, err := client.ParseMoment(s)
 	if err != nil {
-		return time.Time{}, usageError{fmt.Errorf("--%s: %w", flag, err)}
+		return t, usageError{fmt.Errorf("--%s %w", flag, err)}
 	}
-	return d.Time, nil
+	return t, nil
 }

@@ -20,15 +20,17 @@ import (
 )
 
 const diffHelp = `What changes in the rules between two days. With --broadcasts the server is asked,
-too, which stored broadcasts that breaks: everybody whom a broadcast would go to is
-judged under the rules of either day, as old as every contact's last message will
-be when the broadcast is due, so that nothing but the rules differs. Broadcasts that
-have ended, or end before the second day, are left out. The rulebook is then the
+too, which stored broadcasts that breaks: everybody whom a broadcast would still go
+to is judged under the rules of either day, as old as every contact's last message
+will be when the broadcast is due, so that nothing but the rules differs. Once its
+audience is frozen, those are its members whose job has not ended. Broadcasts that
+have ended, or go out before the first day, are left out; one that goes out before
+the second is judged by the rules of its own. The rulebook is then the
 server's, or that of --rulebook. With --json a line that has "broadcast" is about a
 stored broadcast, one that has "rule" about a rule.`
 
 func newDiffCommand(s *session, load func() (*policy.Rulebook, error), file *string, asJSON *bool) *cobra.Command {
-	var from, to string
+	var req client.PolicyDiffRequest
 	var broadcasts bool
 	cmd := &cobra.Command{
 		Use:     "diff --from DATE --to DATE",
@@ -37,40 +39,35 @@ func newDiffCommand(s *session, load func() (*policy.Rulebook, error), file *str
 		Example: "  carillon policy diff --from 2026-12-31 --to 2027-01-01 --broadcasts",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, b, err := span(from, to)
+			from, to, err := spanOf(req)
 			if err != nil {
 				return err
 			}
 			if broadcasts {
-				return s.diffBroadcasts(cmd.Context(), cmd.OutOrStdout(), a, b, *file, *asJSON)
+				return s.diffBroadcasts(cmd.Context(), cmd.OutOrStdout(), req, from, *file, *asJSON)
 			}
 			rb, err := load()
 			if err != nil {
 				return err
 			}
-			return writeDiff(cmd.OutOrStdout(), policy.Diff(rb, a, b), *asJSON)
+			return writeDiff(cmd.OutOrStdout(), policy.Diff(rb, from, to), *asJSON)
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "first `DATE`; what begins on it is no change")
-	cmd.Flags().StringVar(&to, "to", "", "last `DATE`; what begins on it is a change")
+	cmd.Flags().StringVar(&req.From, "from", "", "first `DATE`; what begins on it is no change")
+	cmd.Flags().StringVar(&req.To, "to", "", "last `DATE`; what begins on it is a change")
 	cmd.Flags().BoolVar(&broadcasts, "broadcasts", false, "also which stored broadcasts the change blocks or allows, for how many; needs a server")
 	return cmd
 }
 
-func span(from, to string) (a, b time.Time, err error) {
-	if from == "" || to == "" {
-		return a, b, usageError{errors.New("policy diff: --from and --to are both needed")}
+// spanOf reads the two flags as a server would.
+func spanOf(r client.PolicyDiffRequest) (from, to time.Time, err error) {
+	if r.From == "" || r.To == "" {
+		return from, to, usageError{errors.New("policy diff: --from and --to are both needed")}
 	}
-	if a, err = moment("from", from); err != nil {
-		return a, b, err
+	if from, to, err = r.Span(); err != nil {
+		return from, to, usageError{fmt.Errorf("policy diff: %w", err)}
 	}
-	if b, err = moment("to", to); err != nil {
-		return a, b, err
-	}
-	if b.Before(a) {
-		return a, b, usageError{fmt.Errorf("policy diff: --to %s is before --from %s", to, from)}
-	}
-	return a, b, nil
+	return from, to, nil
 }
 
 func writeDiff(out io.Writer, changes []policy.Change, asJSON bool) error {
@@ -97,10 +94,9 @@ func writeDiff(out io.Writer, changes []policy.Change, asJSON bool) error {
 	return t.write(out)
 }
 
-// diffBroadcasts asks the server. A rulebook of one's own is read here first,
+// diffBroadcasts asks the server, from being the beginning that req names. A rulebook of one's own is read here first,
 // so that what is wrong with it names its file.
-func (s *session) diffBroadcasts(ctx context.Context, out io.Writer, from, to time.Time, file string, asJSON bool) error {
-	req := client.PolicyDiffRequest{From: from.UTC().Format(time.RFC3339Nano), To: to.UTC().Format(time.RFC3339Nano)}
+func (s *session) diffBroadcasts(ctx context.Context, out io.Writer, req client.PolicyDiffRequest, from time.Time, file string, asJSON bool) error {
 	if file != "" {
 		own, err := app.OpenRulebook(file)
 		if err != nil {
@@ -133,7 +129,7 @@ func (s *session) diffBroadcasts(ctx context.Context, out io.Writer, from, to ti
 	if len(changes) > 0 {
 		fmt.Fprintln(out)
 	}
-	return writeImpacts(out, impacts, to)
+	return writeImpacts(out, impacts, from)
 }
 
 // eachMember is what the events hold, so that a line about a rule is what it
@@ -165,7 +161,7 @@ func changeOf(c client.RuleChange) policy.Change {
 
 // writeImpacts names the broadcasts that a change breaks or newly allows, and
 // says how many were looked at.
-func writeImpacts(out io.Writer, impacts []client.BroadcastImpact, to time.Time) error {
+func writeImpacts(out io.Writer, impacts []client.BroadcastImpact, from time.Time) error {
 	width, judged, gone := 0, 0, 0
 	for _, i := range impacts {
 		if i.Broken+i.Allowed > 0 {
@@ -198,7 +194,7 @@ func writeImpacts(out io.Writer, impacts []client.BroadcastImpact, to time.Time)
 	}
 	fmt.Fprintf(&b, "judged: %s", console.Nouns(judged, "broadcast"))
 	if gone > 0 {
-		fmt.Fprintf(&b, "; over before %s: %s", policy.Date{Time: to.UTC()}, console.Nouns(gone, "broadcast"))
+		fmt.Fprintf(&b, "; out before %s: %s", policy.Date{Time: from.UTC()}, console.Nouns(gone, "broadcast"))
 	}
 	_, err := fmt.Fprintln(out, b.String())
 	return err

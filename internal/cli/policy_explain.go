@@ -10,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/carillon-dev/carillon/internal/console"
 	"github.com/carillon-dev/carillon/pkg/policy"
+	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
 const explainHelp = `Every rule tried for each case on stdin, in the order of the rulebook, with the
@@ -29,32 +31,18 @@ with its error, and the exit code is then 1. With --json one line per case: what
 check answers, and every rule.`
 
 func newExplainCommand(load func() (*policy.Rulebook, error), asJSON *bool) *cobra.Command {
-	return &cobra.Command{
-		Use:   "explain",
-		Short: "Every rule tried for each case on stdin, and why it applied or not",
-		Long:  explainHelp,
-		Args:  casesOnStdin,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			rb, err := load()
-			if err != nil {
-				return err
-			}
-			awaitCases(cmd)
-			e := explainer{rulebook: rb, asJSON: *asJSON, notes: notes{out: cmd.ErrOrStderr()}}
-			bad, err := e.explain(cmd.InOrStdin(), cmd.OutOrStdout())
-			if err != nil {
-				return err
-			}
-			return unread(bad)
-		},
-	}
+	return casesCommand("explain", "Every rule tried for each case on stdin, and why it applied or not", explainHelp, load,
+		func(rb *policy.Rulebook, in io.Reader, out io.Writer, said *notes) (int, error) {
+			e := explainer{rulebook: rb, asJSON: *asJSON, notes: said}
+			return e.explain(in, out)
+		})
 }
 
 // explainer explains case after case.
 type explainer struct {
 	rulebook *policy.Rulebook
 	asJSON   bool
-	notes    notes
+	notes    *notes
 	reader   policy.CaseReader
 }
 
@@ -78,7 +66,7 @@ func (e *explainer) explain(in io.Reader, out io.Writer) (bad int, err error) {
 		case err != nil && e.asJSON:
 			text = append(policy.AppendError(nil, c.ID, lines.number, err), '\n')
 		case err != nil:
-			text = fmt.Appendf(nil, "%s: error: line %d: %v\n", shownID(c.ID), lines.number, err)
+			text = append([]byte(console.Clean(fmt.Sprintf("%s: error: line %d: %v", shownID(c.ID), lines.number, err))), '\n')
 		case e.asJSON:
 			text = e.record(&c)
 		default:
@@ -121,10 +109,10 @@ func (e *explainer) tried(c *policy.Case) []policy.Tried {
 func (e *explainer) page(c *policy.Case) []byte {
 	v := c.Judge(e.rulebook)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s: %s\n", shownID(c.ID), strings.Join(verdictWords(v), " "))
+	b.WriteString(console.Clean(shownID(c.ID)+": "+strings.Join(verdictWords(v), " ")) + "\n")
 	writeHanging(&b, "   ", because(v))
 	for _, w := range v.Warnings {
-		fmt.Fprintf(&b, "   warning: %s\n", w)
+		writeHanging(&b, "   warning: ", advised(w))
 	}
 	group := ""
 	for _, t := range e.tried(c) {
@@ -186,10 +174,20 @@ func would(outcome string) string {
 	}[outcome]
 }
 
+// advised is a warning with what its author should do, where Carillon has
+// words for it.
+func advised(code string) string {
+	if w, ok := reason.LookupWarning(code); ok {
+		return code + ": " + w.Action
+	}
+	return code
+}
+
 // writeHanging writes text after a prefix, in lines that fit on the screen
-// and begin where the first one does.
+// and begin where the first one does. Cases and rulebooks come from anywhere,
+// so that nothing of them may steer a terminal.
 func writeHanging(b *bytes.Buffer, prefix, text string) {
-	for _, line := range wrap(text, screen-len(prefix)) {
+	for _, line := range wrap(console.Clean(text), screen-len(prefix)) {
 		b.WriteString(prefix + line + "\n")
 		prefix = strings.Repeat(" ", len(prefix))
 	}

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
@@ -39,7 +42,7 @@ func TestPolicyExplainHeads(t *testing.T) {
 	inside := strings.Replace(question("a", "x"), "21T06", "22T06", 1)
 	for name, tt := range map[string]struct{ old, with, want string }{
 		"sent":      {"", "", "a: send by standard_window\n   sent with 20 h 48 min to go: last inbound 2026-11-22 06:48Z, limit 24 h\nWhat"},
-		"warned":    {"agent", "broadcast", "limit 24 h\n   warning: bulk_discouraged\nWhat"},
+		"warned":    {"agent", "broadcast", "limit 24 h\n   warning: bulk_discouraged: Narrow the audience to those who expect the\n            message, and write to them by name; where a launch asks for it,\n            acknowledge the warning.\nWhat"},
 		"opted out": {`"last_inbound"`, `"opt_outs":["all"],"last_inbound"`, "a: block opted_out\n   opted out of all messages\nWhat"},
 		"held": {`"agent","text":"x"}`, `"flow","text":"x","template":{"kind":"mtm"},"tag":"T"},"sender":{"channel":"messenger","quiet_hours":{"from":"09:00","to":"12:00"}}`,
 			"a: hold quiet_hours by sender_quiet_hours\n   held until 2026-11-22 12:00Z for quiet_hours: the hour is quiet on the\n   contact's clock\nWhat"},
@@ -73,7 +76,7 @@ func TestPolicyExplainGoesOn(t *testing.T) {
 	if err == nil || len(lines) != 3 || lines[0] != `{"id":"z","line":1,"error":"at: missing"}` || !strings.HasPrefix(lines[2], `{"id":"b<&>",`) {
 		t.Errorf("%v: %.300s", err, out)
 	}
-	e := explainer{rulebook: policy.Default(), notes: notes{out: io.Discard}}
+	e := explainer{rulebook: policy.Default(), notes: &notes{out: io.Discard}}
 	if _, err := e.explain(strings.NewReader(in), failing{}); err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Errorf("write: %v", err)
 	}
@@ -117,6 +120,38 @@ func TestPolicyExplainJSON(t *testing.T) {
 		}
 		if (e.Until == "2026-11-22T12:00:00Z") != (i == 1) {
 			t.Errorf("until %q", e.Until)
+		}
+	}
+}
+
+// TestPolicyExplainSteersNoTerminal: whatever a case or a rulebook says, what
+// is drawn is text.
+func TestPolicyExplainSteersNoTerminal(t *testing.T) {
+	const red = `\u001b[31mX`
+	hostile := strings.Join([]string{
+		strings.NewReplacer(`"channel"`, `"capabilities":["`+red+`"],"channel"`, `"origin":"agent"`, `"tag":"NON_PROMOTIONAL_SUBSCRIPTION"`).Replace(question("a", "x")),
+		strings.Replace(question("b", red), `"text"`, `"tag":"`+red+`","text"`, 1),
+		strings.Replace(question("c", "x"), `"text"`, `"via":"`+red+`","text"`, 1),
+		strings.Replace(question("d", "x"), `"id":"d"`, `"id":"d\u009b31m\u202e"`, 1),
+		`{"id":"e\u009b31m","at":"soon"}`,
+		`{"id":"f","` + red + `":1,"at":"` + red + `"}`,
+	}, "\n")
+	own := strings.Replace(string(policy.Embedded()), "    says: For 24 hours after", `    says: "\e[31mFor 24 hours after"`+"\n    #", 1)
+	file := filepath.Join(t.TempDir(), "own.yaml")
+	if err := os.WriteFile(file, []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listed, err := run(t, "", "list", "--wide", "--at", "2026-11-22", "--rulebook", file)
+	if err != nil || !strings.Contains(listed, "[31mFor 24 hours") {
+		t.Errorf("%v\n%s", err, listed)
+	}
+	out, err := run(t, hostile, "explain")
+	if err == nil || strings.Count(out, "[31mX") < 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, r := range out + listed {
+		if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+			t.Fatalf("%U in\n%q", r, out+listed)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/carillon-dev/carillon/internal/console"
 )
 
 // table is rows of cells that wrap within the widths of their columns; two
@@ -22,7 +24,7 @@ func (t *table) write(out io.Writer) error {
 		lines := make([][]string, len(row))
 		height := 1
 		for i, cell := range row {
-			lines[i] = wrap(cell, t.widths[i])
+			lines[i] = wrap(console.Clean(cell), t.widths[i]) // a rulebook's words come from anywhere
 			height = max(height, len(lines[i]))
 		}
 		for h := range height {

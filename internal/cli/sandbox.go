@@ -32,6 +32,7 @@ func newSandboxCommand(s *session) *cobra.Command {
 	f.StringVar(&listen, "listen", "127.0.0.1:8090", "`HOST:PORT` to answer on; port 0 takes a free one")
 	f.IntVar(&o.RatePerSecond, "rate", 0, "calls that an account may make in any second; 0: 300")
 	f.BoolVar(&o.Strict, "strict", false, "people it was not told of are unknown, not ones who just wrote")
+	f.StringSliceVar(&o.Tags, "tag", nil, "`TAG` to know beside the platform's own, such as one of a rulebook of yours; may be repeated")
 	f.Uint64Var(&o.Seed, "seed", 0, "of faults and ids; 0: a random one")
 	return cmd
 }

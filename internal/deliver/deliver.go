@@ -375,7 +375,7 @@ func (r *run) call(ctx context.Context, n int, ask func() []channel.Result) (out
 	r.Stats.Calls.Add(1)
 	defer func() {
 		if v := recover(); v != nil {
-			r.Log.ErrorContext(ctx, "a call to the platform panicked; its messages become unknown", "source", r.source.Name, "messages", n, defect(v))
+			r.Log.ErrorContext(ctx, "a call to the platform panicked; its messages become unknown", "source", r.source.Name, "messages", n, "panic", defect(v))
 		}
 	}()
 	if copied := copy(out, ask()); copied < n {
@@ -389,7 +389,7 @@ func (r *run) call(ctx context.Context, n int, ask func() []channel.Result) (out
 func (r *run) guard(ctx context.Context, n int, do func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			r.Log.ErrorContext(ctx, "a delivery panicked; its messages become unknown", "source", r.source.Name, "messages", n, defect(v))
+			r.Log.ErrorContext(ctx, "a delivery panicked; its messages become unknown", "source", r.source.Name, "messages", n, "panic", defect(v))
 		}
 	}()
 	do()
@@ -397,8 +397,8 @@ func (r *run) guard(ctx context.Context, n int, do func()) {
 
 // defect is what may be logged of a panic: its kind and where it came from.
 // Its words may quote a text or an address.
-func defect(v any) slog.Attr {
-	return slog.Group("panic", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+func defect(v any) slog.Value {
+	return slog.GroupValue(slog.String("type", fmt.Sprintf("%T", v)), slog.String("stack", string(debug.Stack())))
 }
 
 func (r *run) message(t *task) channel.Message {

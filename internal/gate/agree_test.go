@@ -3,6 +3,7 @@ package gate_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -17,6 +18,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
+	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
 // Peek, recheck, redrive and forecast ask Judge, and Judge says what the
@@ -26,7 +28,7 @@ import (
 func TestJudgeSaysWhatTheRulebookSays(t *testing.T) {
 	t.Parallel()
 	for name, book := range map[string]*policy.Rulebook{"built in": policy.Default(), "of a user": shorter(t)} {
-		g := gate.New(nil, facts.Keys{}, nil, book)
+		g := gate.NewRules(book)
 		kinds := map[policy.Kind]int{}
 		n := 0
 		policyCases(t, func(c policy.Case) {
@@ -68,11 +70,15 @@ func TestAuthorSaysWhatTheRulebookSays(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	s := &sender.Spec{ID: "s", Channel: "messenger"}
 	b := &broadcast.Spec{ID: "b", Sender: "s", Message: broadcast.Message{Text: "Hello"}}
-	if _, err := gate.New(nil, facts.Keys{}, nil, policy.Default()).Author(b, s, at); err != nil {
+	if _, err := gate.NewRules(policy.Default()).Author(b, s, at); err != nil {
 		t.Errorf("the built-in rulebook: %v", err)
 	}
 	none := edited(t, "id: standard_window\n", "id: standard_window\n    to: 2026-01-01\n")
-	if _, err := gate.New(nil, facts.Keys{}, nil, none).Author(b, s, at); err == nil || !strings.Contains(err.Error(), "window_closed") {
+	if _, err := gate.NewRules(none).Author(b, s, at); err != nil {
+		t.Errorf("a rulebook that leaves the window after an ad's message: %v", err)
+	}
+	_, err := gate.NewRules(none).Author(b, s, time.Date(2026, 9, 27, 23, 59, 59, 999999999, time.UTC)) // that one is not in force yet
+	if u, ok := errors.AsType[*gate.Unsendable](err); !ok || u.ID != "b" || u.Verdict.Reason != reason.WindowClosed || !strings.HasPrefix(err.Error(), "broadcast b can never be sent: ") {
 		t.Errorf("a rulebook without a window in force: %v", err)
 	}
 }
@@ -143,7 +149,7 @@ func stated(t *testing.T, c policy.Case) (*sender.Spec, contact.Record, *definit
 	t.Helper()
 	s := &sender.Spec{
 		ID: "s", Channel: string(c.Sender.Channel), Capabilities: c.Sender.Capabilities, AdWindow: int(c.Sender.AdWindow / time.Hour),
-		RelaxFlows: c.Sender.RelaxFlowTemplates, NumberType: c.Sender.NumberType, Timezone: zoneName(c.Sender.Zone),
+		RelaxFlows: c.Sender.RelaxFlowTemplates, NumberType: c.Sender.NumberType, Restricted: c.Sender.Restricted, Withdrawn: c.Sender.RestrictedFeatures, Disclosure: c.Sender.DisclosureRequired, Timezone: zoneName(c.Sender.Zone),
 	}
 	if q := c.Sender.QuietHours; q.Set {
 		s.QuietHours = &sender.QuietHours{From: clock(q.From), To: clock(q.To)}
@@ -161,7 +167,10 @@ func stated(t *testing.T, c policy.Case) (*sender.Spec, contact.Record, *definit
 	if c.Facts.Blocked {
 		r.BlockedAt = c.Facts.LastInbound.Add(time.Second)
 	}
-	b := broadcast.Spec{ID: "b", Sender: "s", Message: broadcast.Message{Text: c.Message.Text, Promotional: c.Message.Promotional, Tag: c.Message.Tag}}
+	b := broadcast.Spec{ID: "b", Sender: "s", Message: broadcast.Message{
+		Text: c.Message.Text, Promotional: c.Message.Promotional, Tag: c.Message.Tag,
+		UseCase: c.Message.UseCase, Healthcare: c.Message.Healthcare, Discloses: c.Message.Discloses,
+	}}
 	// Braces would be template actions, and half a check is none: whatever
 	// does not come back as it was can't be stated.
 	if strings.Contains(c.Message.Text, "{{") {
@@ -233,9 +242,18 @@ func TestCapabilitiesAreTheRulebooks(t *testing.T) {
 		"a user's own":       {own, "agent_of_2027", ""},
 		"gone from a user's": {own, "human_agent", `sender s: capability "human_agent": want one of utility, agent_of_2027, `},
 	} {
-		err := gate.New(nil, facts.Keys{}, nil, c.book).KnowsCapabilities(&sender.Spec{ID: "s", Capabilities: []string{c.capability}})
+		err := gate.NewRules(c.book).CheckSender(&sender.Spec{ID: "s", Capabilities: []string{c.capability}})
 		if (err == nil) != (c.err == "") || err != nil && !strings.HasPrefix(err.Error(), c.err) {
 			t.Errorf("%s: %v, want %s", name, err, c.err)
 		}
+	}
+	withdrawn := func(names ...string) error {
+		return gate.NewRules(policy.Default()).CheckSender(&sender.Spec{ID: "s", Withdrawn: names})
+	}
+	if err := withdrawn("HUMAN_AGENT", "utility"); err != nil {
+		t.Error(err)
+	}
+	if err := withdrawn("human_agent"); err == nil || !strings.HasPrefix(err.Error(), `sender s: sender.restricted_features: "human_agent": no tag`) {
+		t.Error(err)
 	}
 }

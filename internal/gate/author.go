@@ -11,41 +11,64 @@ import (
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
-// Author looks at a broadcast before it is stored, as of when it would go
-// out: an error for what can never be sent, warnings for what mostly will not
-// be, and the codes of the advice that the rulebook has on it.
-func (g *Gate) Author(b *broadcast.Spec, s *sender.Spec, now time.Time) (warnings []string, err error) {
-	at := dueOf(b, now)
-	ps := s.Policy(g.zones.Load)
-	m := b.Message.Policy()
-	wrote := func(ago time.Duration) policy.Verdict {
-		return policy.Evaluate(g.book, at, &m, &policy.Facts{LastInbound: at.Add(-ago), SMSConsent: true}, &ps)
-	}
-	m.Text = "text" // what it renders to differs by contact, and is judged then
-	inside, outside := wrote(time.Minute), wrote(25*time.Hour)
-	if inside.Kind == policy.Block {
-		return nil, fmt.Errorf("broadcast %s can never be sent: %s", b.ID, inside.Explain())
-	}
-	warnings = slices.Clone(inside.Warnings)
-	// Advice on wording and links is about the author's own words, which
-	// stand in the template.
+// Unsendable says that a broadcast can never be sent, whoever gets it.
+type Unsendable struct {
+	ID      string
+	Verdict policy.Verdict // on a contact of whom everything is known that could allow it
+}
+
+// Error names the broadcast and the reason.
+func (u *Unsendable) Error() string {
+	return fmt.Sprintf("broadcast %s can never be sent: %s", u.ID, u.Verdict.Explain())
+}
+
+// Author looks at a broadcast before it is stored or launched, as of when it
+// would go out: an *Unsendable for what can never be sent, else the codes of
+// all advice that it may get, and a warning in words for what mostly will not
+// be sent. What a template renders to differs by contact and is judged then;
+// advice is about the author's own words, which stand in it.
+func (g Rules) Author(b *broadcast.Spec, s *sender.Spec, now time.Time) (warnings []string, err error) {
+	at, m, ps := dueOf(b, now), b.Message.Policy(), s.Policy(g.zones.Load)
 	m.Text = b.Message.Text
-	for _, v := range []policy.Verdict{wrote(time.Minute), wrote(25 * time.Hour)} {
-		for _, code := range v.Warnings {
-			if !slices.Contains(warnings, code) {
-				warnings = append(warnings, code)
-			}
-		}
+	warnings = slices.Clone(policy.Advise(g.book, at, &m, &ps))
+	if strings.Contains(m.Text, "{{") {
+		m.Text = "text"
 	}
+	says := func(f policy.Facts) policy.Verdict { return policy.Evaluate(g.book, at, &m, &f, &ps) }
+	recent := at.Add(-time.Minute)
+	inside := says(policy.Facts{LastInbound: recent, AdMessageAt: recent, SMSConsent: true})
+	if inside.Kind == policy.Block {
+		return nil, &Unsendable{b.ID, inside}
+	}
+	outside := says(policy.Facts{LastInbound: at.Add(-g.book.Window()), SMSConsent: true})
 	if m.Tag != "" && outside.Kind == policy.Block {
 		warnings = append(warnings, fmt.Sprintf("outside the window nobody gets it: %s", outside.Explain()))
 	}
-	return warnings, nil
+	return append(warnings, late(b, inside, now)...), nil
+}
+
+// late warns of a broadcast whose end comes before its messages may go.
+func late(b *broadcast.Spec, v policy.Verdict, now time.Time) []string {
+	due, derr := b.At()
+	after, aerr := b.Expiry()
+	if derr != nil || aerr != nil { // the document's own checks say so
+		return nil
+	}
+	if due.IsZero() {
+		due = now
+	}
+	switch ends := due.Add(after); {
+	case !ends.After(now):
+		return []string{fmt.Sprintf("it ended at %s and can't be launched any more", ends.UTC().Format(time.RFC3339))}
+	case v.Kind == policy.Hold && !v.Until.Before(ends):
+		return []string{fmt.Sprintf("by the sender's clock everybody is held past its end at %s: %s", ends.UTC().Format(time.RFC3339), v.Explain())}
+	}
+	return nil
 }
 
 // Advice puts those of Author's warnings into words that are advice of the
 // rulebook.
-func (g *Gate) Advice(warnings []string, b *broadcast.Spec, s *sender.Spec, now time.Time) []policy.Warning {
+func (g Rules) Advice(warnings []string, b *broadcast.Spec, s *sender.Spec, now time.Time) []policy.Warning {
 	at := dueOf(b, now)
 	var out []policy.Warning
 	for _, code := range warnings {
@@ -64,21 +87,24 @@ func dueOf(b *broadcast.Spec, now time.Time) time.Time {
 	return now
 }
 
-// KnowsCapabilities refuses a sender that claims a capability which no rule
-// asks for: a misspelt one would silently grant nothing.
-func (g *Gate) KnowsCapabilities(s *sender.Spec) error {
+// CheckSender refuses a sender that claims a capability which no rule asks
+// for, or lacks a feature that no rule has: a misspelt one would silently
+// grant nothing, or withhold nothing.
+func (g Rules) CheckSender(s *sender.Spec) error {
 	known := g.book.Capabilities()
 	for _, c := range s.Capabilities {
 		if !slices.Contains(known, c) {
 			return fmt.Errorf("sender %s: capability %q: want one of %s", s.ID, c, strings.Join(known, ", "))
 		}
 	}
+	if err := g.book.Vet(&policy.Case{Sender: policy.Sender{RestrictedFeatures: s.Withdrawn}}); err != nil {
+		return fmt.Errorf("sender %s: %w", s.ID, err)
+	}
 	return nil
 }
 
-// Rulebook is what the gate judges by.
-func (g *Gate) Rulebook() *policy.Rulebook { return g.book }
+// Rulebook is what is judged by.
+func (g Rules) Rulebook() *policy.Rulebook { return g.book }
 
-// Under returns a gate that judges by another rulebook. It has no engines:
-// it forecasts, and nothing else.
-func (g *Gate) Under(book *policy.Rulebook) *Gate { return &Gate{book: book, zones: g.zones} }
+// Under judges by another rulebook.
+func (g Rules) Under(book *policy.Rulebook) Rules { return Rules{book: book, zones: g.zones} }

@@ -30,16 +30,17 @@ func TestAdviceForAuthors(t *testing.T) {
 		"promotion under a tag":        {broadcast.Message{Text: "A sale, {{.name}}!", Tag: news}, "messenger", []string{"bulk_discouraged", "promotional_wording"}},
 		"a tag that nobody gets":       {broadcast.Message{Text: "A sale!", Tag: "CONFIRMED_EVENT_UPDATE"}, "messenger", []string{"bulk_discouraged"}},
 		"a template that looks unsafe": {broadcast.Message{Text: strings.Repeat("{{.name}} ", 400)}, "messenger", []string{"bulk_discouraged"}}, // too long as it is written, perhaps not as it is rendered
+		"a link in a long template":    {broadcast.Message{Text: strings.Repeat("{{if .name}}{{end}}", 150) + "Read www.example.com", Tag: news}, "messenger", []string{"bulk_discouraged", "links_under_tag"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &broadcast.Spec{ID: "b", Message: c.message}
 			s := &sender.Spec{ID: "s", Channel: c.channel, Capabilities: []string{"news"}}
-			warnings, err := blindGate().Author(b, s, now)
+			warnings, err := usual().Author(b, s, now)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var codes []string
-			for _, w := range blindGate().Advice(warnings, b, s, now) {
+			for _, w := range usual().Advice(warnings, b, s, now) {
 				if codes = append(codes, w.Code); w.Says == "" || w.Acknowledge != (w.Code == "bulk_discouraged") {
 					t.Errorf("%+v", w)
 				}
@@ -48,6 +49,29 @@ func TestAdviceForAuthors(t *testing.T) {
 				t.Errorf("advised %q of %q, want %q", codes, warnings, c.want)
 			}
 		})
+	}
+}
+
+// TestAdviceOnAnAdsWindow: what only contacts who came by an ad would be
+// warned of is their author's to know too.
+func TestAdviceOnAnAdsWindow(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	text := string(policy.Embedded())
+	const bulk = "  - id: bulk_discouraged\n"
+	book, err := policy.Parse([]byte(strings.Replace(text, bulk, "  - id: ads_are_personal\n    acknowledge: true\n    under: [ad_window]\n    says: Who came by an ad expects an answer.\n    source: [M-POL-0928]\n"+bulk, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := gate.NewRules(book)
+	b := &broadcast.Spec{ID: "b", Message: broadcast.Message{Text: "Hello"}}
+	for channel, want := range map[string][]string{"messenger": {"ads_are_personal", "bulk_discouraged"}, "instagram": {"ads_are_personal"}} {
+		if got, err := rules.Author(b, &sender.Spec{ID: "s", Channel: channel}, now); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %q, %v, want %q", channel, got, err, want)
+		}
+	}
+	before := now.AddDate(0, -3, 0) // that window is not there yet
+	if got, err := rules.Author(b, &sender.Spec{ID: "s", Channel: "messenger"}, before); err != nil || !slices.Equal(got, []string{"bulk_discouraged"}) {
+		t.Errorf("before there is such a window: %q, %v", got, err)
 	}
 }
 
@@ -60,7 +84,7 @@ func TestUnderAnotherRulebook(t *testing.T) {
 	if err != nil || longer == text {
 		t.Fatal(err)
 	}
-	g := blindGate()
+	g := usual()
 	r := contact.Record{Address: "1", Name: "Ada", LastInbound: at.Add(-30 * time.Hour)}
 	s := &sender.Spec{ID: "s", Channel: "messenger", Timezone: "Europe/Oslo"}
 	p := planned(t, "Hello {{.name}}")
@@ -69,5 +93,53 @@ func TestUnderAnotherRulebook(t *testing.T) {
 	}
 	if d := g.Forecast(r, p, s, at); d.Do != gate.Block {
 		t.Errorf("under its own: %+v", d)
+	}
+}
+
+// TestAuthorRefusesAndWarns of what can't be sent at all, and of what mostly
+// will not be, whatever the rulebook calls a window.
+func TestAuthorRefusesAndWarns(t *testing.T) {
+	now := time.Date(2026, 11, 22, 22, 0, 0, 0, time.UTC)
+	quiet := &sender.QuietHours{From: "21:00", To: "08:00"}
+	longer, err := policy.Parse([]byte(strings.Replace(string(policy.Embedded()), "    limit: 24h\n", "    limit: 48h\n", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		spec  broadcast.Spec
+		quiet *sender.QuietHours
+		book  *policy.Rulebook
+		err   string // of a refusal
+		warns string // a warning that must be there
+		not   string // one that must not
+	}{
+		"a card number":              {spec: broadcast.Spec{Message: broadcast.Message{Text: "Pay 4111 1111 1111 1111"}}, err: "card_number"},
+		"an account number":          {spec: broadcast.Spec{Message: broadcast.Message{Text: "DE89 3704 0044 0532 0130 00"}}, err: "account_number"},
+		"a request for card data":    {spec: broadcast.Spec{Message: broadcast.Message{Text: "Please send us your card number"}}, err: "payment_data_requested"},
+		"too long for everybody":     {spec: broadcast.Spec{Message: broadcast.Message{Text: strings.Repeat("x", 2001)}}, err: "text_too_long"},
+		"too long for some":          {spec: broadcast.Spec{Message: broadcast.Message{Text: strings.Repeat("x", 2001) + "{{.name}}"}}},
+		"healthcare":                 {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Healthcare: true}}, err: "healthcare_content"},
+		"a tag that nobody knows":    {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Tag: "NOPE"}}, warns: "outside the window nobody gets it: tag_unknown"},
+		"under a longer window":      {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Tag: "NOPE"}}, book: longer, warns: "outside the window nobody gets it: tag_unknown"},
+		"its end has passed":         {spec: broadcast.Spec{Message: broadcast.Message{Text: "x"}, Schedule: broadcast.Schedule{At: "2026-11-22T20:00:00Z"}, ExpiresAfter: "2h"}, warns: "it ended at 2026-11-22T22:00:00Z"},
+		"its end is near":            {spec: broadcast.Spec{Message: broadcast.Message{Text: "x"}, Schedule: broadcast.Schedule{At: "2026-11-22T20:00:01Z"}, ExpiresAfter: "2h"}, not: "ended"},
+		"quiet until its end":        {spec: broadcast.Spec{Message: broadcast.Message{Text: "x"}, ExpiresAfter: "10h"}, quiet: quiet, warns: "everybody is held past its end at 2026-11-23T08:00:00Z"},
+		"quiet until before its end": {spec: broadcast.Spec{Message: broadcast.Message{Text: "x"}, ExpiresAfter: "10h1s"}, quiet: quiet, not: "held"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := usual()
+			if c.book != nil {
+				rules = gate.NewRules(c.book)
+			}
+			c.spec.ID = "b"
+			warnings, err := rules.Author(&c.spec, &sender.Spec{ID: "s", Channel: "messenger", QuietHours: c.quiet}, now)
+			said := strings.Join(warnings, "; ")
+			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Fatalf("%v, want %q", err, c.err)
+			}
+			if !strings.Contains(said, c.warns) || c.not != "" && strings.Contains(said, c.not) {
+				t.Errorf("warned: %s; want %q, not %q", said, c.warns, c.not)
+			}
+		})
 	}
 }

@@ -20,13 +20,22 @@ import (
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
-// Gate judges jobs.
-type Gate struct {
-	rdb   redis.UniversalClient
-	keys  facts.Keys
-	view  *facts.View
+// Rules judges by a rulebook alone, asking no engine: authors, forecasts, and
+// contacts that somebody else looked up. NewRules makes one.
+type Rules struct {
 	book  *policy.Rulebook
 	zones *Zones
+}
+
+// NewRules returns what judges by a rulebook.
+func NewRules(book *policy.Rulebook) Rules { return Rules{book: book, zones: NewZones()} }
+
+// Gate judges jobs by its Rules and what the engines know.
+type Gate struct {
+	Rules
+	rdb  redis.UniversalClient
+	keys facts.Keys
+	view *facts.View
 
 	take, give, slow *redis.Script
 }
@@ -34,7 +43,7 @@ type Gate struct {
 // New returns a gate over a projection and a rulebook.
 func New(rdb redis.UniversalClient, keys facts.Keys, view *facts.View, book *policy.Rulebook) *Gate {
 	return &Gate{
-		rdb: rdb, keys: keys, view: view, book: book, zones: NewZones(),
+		Rules: NewRules(book), rdb: rdb, keys: keys, view: view,
 		take: takeScript(), give: giveScript(), slow: slowScript(),
 	}
 }
@@ -80,7 +89,7 @@ func Blind(err error) reason.Code {
 
 // Judge decides on the i-th contact of a look, as of the moment at which the
 // message would leave at the latest.
-func (g *Gate) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec, at time.Time) Decision {
+func (g Rules) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec, at time.Time) Decision {
 	d := Decision{Facts: l.Watermark}
 	if closed := closing(l.Source, at); closed != "" {
 		d.Do, d.Closed = Drop, closed
@@ -133,7 +142,7 @@ func closing(c *facts.Control, at time.Time) job.State {
 
 // Forecast judges one contact as the gate would, from a record instead of a
 // look.
-func (g *Gate) Forecast(r contact.Record, p *definition.Planned, s *sender.Spec, at time.Time) Decision {
+func (g Rules) Forecast(r contact.Record, p *definition.Planned, s *sender.Spec, at time.Time) Decision {
 	return g.Judge(facts.Look{Source: &facts.Control{State: facts.Running}, Contacts: []*contact.Record{&r}}, 0, p, s, at)
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
-// blindGate has no engines: judging needs none.
-func blindGate() *gate.Gate { return gate.New(nil, facts.Keys{}, nil, policy.Default()) }
+// usual judges by the built-in rulebook.
+func usual() gate.Rules { return gate.NewRules(policy.Default()) }
 
 func planned(t *testing.T, text string) *definition.Planned {
 	t.Helper()
@@ -79,7 +79,7 @@ func TestJudge(t *testing.T) {
 				}
 			}
 			l := facts.Look{Watermark: 7, Source: c.source, Sender: c.sender, Contacts: []*contact.Record{nil, c.contact}}
-			d := blindGate().Judge(l, 1, planned(t, c.text), c.spec, at)
+			d := usual().Judge(l, 1, planned(t, c.text), c.spec, at)
 			if d.Do != c.do || d.Verdict.Reason != c.reason || d.Closed != c.closed || d.Facts != 7 {
 				t.Errorf("decision %+v, want do %d, %q, closed %q", d, c.do, c.reason, c.closed)
 			}
@@ -123,7 +123,7 @@ func TestAuthor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &broadcast.Spec{ID: "b", Message: c.message}
-			warnings, err := blindGate().Author(b, &sender.Spec{ID: "s", Channel: "messenger"}, now)
+			warnings, err := usual().Author(b, &sender.Spec{ID: "s", Channel: "messenger"}, now)
 			if (err == nil) != (c.refused == "") || err != nil && !strings.Contains(err.Error(), c.refused) {
 				t.Errorf("refused with %v, want %q", err, c.refused)
 			}

@@ -47,8 +47,9 @@ func date(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0
 
 // newRulebook states the platform's dates: tags of 2019 from its announcement
 // of 2019-08-29, the end of the legacy ones on 2020-03-04, the end of the
-// event tags by the notice of 2026-03-27.
-func newRulebook() rulebook {
+// event tags by the notice of 2026-03-27. More are tags to know besides, for
+// whoever tries a rule that the platform does not have yet.
+func newRulebook(more []string) rulebook {
 	announced, legacyEnd, eventEnd := date(2019, 8, 29), date(2020, 3, 4), date(2026, 4, 27)
 	tags := map[string]tagRule{
 		"CONFIRMED_EVENT_UPDATE":       {from: announced, until: eventEnd, retired: true},
@@ -72,6 +73,9 @@ func newRulebook() rulebook {
 		"TRANSPORTATION_UPDATE":        {until: legacyEnd},
 		"FEATURE_FUNCTIONALITY_UPDATE": {until: legacyEnd},
 		"TICKET_UPDATE":                {until: legacyEnd},
+	}
+	for _, tag := range more {
+		tags[tag] = tagRule{instagram: true}
 	}
 	return rulebook{tags: tags, utilityFrom: date(2025, 9, 29), adWindowFrom: date(2026, 9, 28),
 		notificationUntil: date(2026, 2, 10)}

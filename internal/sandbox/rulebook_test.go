@@ -220,3 +220,26 @@ func TestOnceOnly(t *testing.T) {
 		})
 	}
 }
+
+// A tag of one's own is known beside the platform's, and to no other sandbox.
+func TestTagsOfOnesOwn(t *testing.T) {
+	for name, c := range map[string]struct {
+		tags []string
+		tag  string
+		code string
+	}{
+		"known":       {[]string{"CARE", "VISIT"}, "VISIT", ""},
+		"not told of": {[]string{"CARE"}, "VISIT", "100"},
+		"by default":  {nil, "CARE", "100"},
+		"beside":      {[]string{"CARE"}, "HUMAN_AGENT", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, Options{Tags: c.tags})
+			b.clock.set(noon)
+			b.admin("POST", "inbound", fmt.Sprintf(`{"account":"77","person":"1","at":%q}`, noon.Add(-30*time.Hour).Format(time.RFC3339)))
+			if got := b.send("77", tagBody(c.tag)).code(t); got != c.code {
+				t.Errorf("answered %q, want %q", got, c.code)
+			}
+		})
+	}
+}

@@ -32,6 +32,7 @@ type Options struct {
 	DropText      bool             // keep a hash of each text in place of the text
 	CallsKept     int              // newest calls to list; 0: 65,536
 	Seed          uint64           // of faults and ids; 0: a random one
+	Tags          []string         // tags to know beside the platform's own, on every channel and at any time
 	Log           *slog.Logger     // nil: no log
 }
 
@@ -67,7 +68,7 @@ func New(o Options) *Sandbox {
 	for o.Seed == 0 {
 		o.Seed = randomSeed()
 	}
-	s := &Sandbox{opts: o, rules: newRulebook(), log: o.Log, books: newBooks(o), faults: newFaults(o.Seed)}
+	s := &Sandbox{opts: o, rules: newRulebook(o.Tags), log: o.Log, books: newBooks(o), faults: newFaults(o.Seed)}
 	s.admin = s.adminMux()
 	return s
 }

@@ -15,7 +15,8 @@ import (
 
 // Approve looks at a draft with its sender at the moment of the launch. Its
 // error refuses the launch, and nothing changes; the warnings that it returns
-// are stored with the broadcast as acknowledged.
+// are stored with the broadcast as acknowledged. It is asked again where the
+// draft or the sender changes meanwhile.
 type Approve func(b *broadcast.Spec, from *sender.Spec, now time.Time) ([]broadcast.Acknowledged, error)
 
 // Unacknowledged is a launch that waits for its author: the rulebook wants
@@ -35,18 +36,35 @@ func (u *Unacknowledged) Error() string {
 		u.ID, strings.Join(words, ", "), strings.Join(codes, ","))
 }
 
+// Needless is an acknowledgement that nobody asked for: whoever sends it
+// thinks of another broadcast, or of another rulebook.
+type Needless struct {
+	ID    string
+	Code  string
+	Asked []string // what is asked for; none: nothing
+}
+
+// Error names the code and those that are asked for.
+func (n *Needless) Error() string {
+	if len(n.Asked) == 0 {
+		return fmt.Sprintf("broadcast %s: acknowledge %.64q: it has no warning to acknowledge; leave it out", n.ID, n.Code)
+	}
+	return fmt.Sprintf("broadcast %s: acknowledge %.64q: it has no such warning to acknowledge, only %s", n.ID, n.Code, strings.Join(n.Asked, ", "))
+}
+
 // Acknowledge approves a launch whose author acknowledges the warnings of
-// these codes: all that the rulebook asks for, and no others. An *Illegal
-// names a code that is needless, an *Unacknowledged those that are missing.
-func Acknowledge(g *gate.Gate, codes []string) Approve {
+// these codes: all that the rulebook asks for, and no others. Its errors are
+// *gate.Unsendable, *Needless, and *Unacknowledged with what is missing.
+func Acknowledge(g gate.Rules, codes []string) Approve {
 	return func(b *broadcast.Spec, from *sender.Spec, now time.Time) ([]broadcast.Acknowledged, error) {
 		warnings, err := g.Author(b, from, now)
 		if err != nil {
-			warnings = nil // every one of its jobs will say why it was blocked
+			return nil, err
 		}
 		asked := slices.DeleteFunc(g.Advice(warnings, b, from, now), func(w policy.Warning) bool { return !w.Acknowledge })
-		if err := needless(codes, asked); err != nil {
-			return nil, &Illegal{b.ID, err}
+		if n := needless(codes, asked); n != nil {
+			n.ID = b.ID
+			return nil, n
 		}
 		var out []broadcast.Acknowledged
 		var missing []policy.Warning
@@ -64,40 +82,34 @@ func Acknowledge(g *gate.Gate, codes []string) Approve {
 	}
 }
 
-// needless refuses codes that nobody asked to acknowledge: whoever sends one
-// thinks of another broadcast, or of another rulebook.
-func needless(codes []string, asked []policy.Warning) error {
-	names := make([]string, len(asked))
-	for i, w := range asked {
-		names[i] = w.Code
+// needless finds the first of the codes that is not asked for, nil for none.
+func needless(codes []string, asked []policy.Warning) *Needless {
+	var names []string
+	for _, w := range asked {
+		names = append(names, w.Code)
 	}
 	for _, code := range codes {
-		switch {
-		case slices.Contains(names, code):
-		case len(names) == 0:
-			return fmt.Errorf("acknowledge %.64q: it has no warning to acknowledge; leave it out", code)
-		default:
-			return fmt.Errorf("acknowledge %.64q: it has no such warning to acknowledge, only %s", code, strings.Join(names, ", "))
+		if !slices.Contains(names, code) {
+			return &Needless{Code: code, Asked: names}
 		}
 	}
 	return nil
 }
 
-func (s *Scheduler) approve(ctx context.Context, b *broadcast.Broadcast, now time.Time, approvals []Approve) error {
-	b.Acknowledged = nil
-	if len(approvals) == 0 {
-		return nil
-	}
-	from, _, err := s.Defs.Sender(ctx, b.Spec.Sender)
-	if err != nil {
-		return fmt.Errorf("broadcast %s: %w", b.Spec.ID, err)
-	}
-	for _, approve := range approvals {
-		said, err := approve(&b.Spec, from, now)
-		if err != nil {
-			return err
+// approve asks until the sender that was looked at is the one that is stored.
+// How a sender changes after the launch is the gate's to judge.
+func (s *Scheduler) approve(ctx context.Context, b *broadcast.Broadcast, now time.Time, approve Approve) error {
+	from, rev, err := s.Defs.Sender(ctx, b.Spec.Sender)
+	for err == nil {
+		said, refused := approve(&b.Spec, from, now)
+		if refused != nil {
+			return refused
 		}
-		b.Acknowledged = append(b.Acknowledged, said...)
+		looked := rev
+		if from, rev, err = s.Defs.Sender(ctx, b.Spec.Sender); err == nil && rev == looked {
+			b.Acknowledged = said
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("broadcast %s: %w", b.Spec.ID, err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/plan"
 	"github.com/carillon-dev/carillon/pkg/policy"
+	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
 // Forecast is what the gate would say of a broadcast's audience at a moment,
@@ -19,14 +20,15 @@ type Forecast struct {
 	At       time.Time
 	Audience int
 	Send     map[string]int // by rule
-	Hold     map[string]int // by reason
-	Block    map[string]int // by reason
+	Hold     map[reason.Code]int
+	Block    map[reason.Code]int
 }
 
-// Forecast judges everybody whom the broadcast would be sent to, as of when
-// it is due; of one that is due already, as of now.
-func (s *Scheduler) Forecast(ctx context.Context, g *gate.Gate, id string) (Forecast, error) {
-	f := Forecast{At: time.Now().UTC(), Send: map[string]int{}, Hold: map[string]int{}, Block: map[string]int{}}
+// Forecast judges everybody whom the broadcast's audience picks now, as of
+// when it is due; of one that is due already, as of now, whether or not a part
+// of it is sent.
+func (s *Scheduler) Forecast(ctx context.Context, g gate.Rules, id string) (Forecast, error) {
+	f := Forecast{At: time.Now().UTC(), Send: map[string]int{}, Hold: map[reason.Code]int{}, Block: map[reason.Code]int{}}
 	b, _, err := s.Defs.Broadcast(ctx, id)
 	if err != nil {
 		return f, err
@@ -34,15 +36,32 @@ func (s *Scheduler) Forecast(ctx context.Context, g *gate.Gate, id string) (Fore
 	if at, err := b.Spec.At(); err == nil && at.After(f.At) {
 		f.At = at.UTC()
 	}
-	return f, s.everybody(ctx, g, b, func(r contact.Record, judge judge) { f.count(judge(r, f.At)) })
+	picked, err := picks(b.Spec.Audience)
+	if err != nil {
+		return f, err
+	}
+	return f, s.everybody(ctx, g, b, picked, func(r contact.Record, judge judge) { f.count(judge(r, f.At)) })
+}
+
+// picked tells whether a contact is to be judged.
+type picked func(k job.Key, r contact.Record) bool
+
+// picks is whom an audience picks by what is known now.
+func picks(a broadcast.Audience) (picked, error) {
+	sel, err := plan.NewSelector(a)
+	return func(_ job.Key, r contact.Record) bool {
+		// Whom the expression can't be asked of is counted by the freeze.
+		ok, err := sel.Match(r)
+		return err == nil && ok
+	}, err
 }
 
 // judge is what the gate would say of a contact at a moment.
 type judge func(r contact.Record, at time.Time) policy.Verdict
 
-// everybody calls fn with every contact whom a broadcast would go to by what
-// is known now, and with what judges them.
-func (s *Scheduler) everybody(ctx context.Context, g *gate.Gate, b *broadcast.Broadcast, fn func(contact.Record, judge)) error {
+// everybody calls fn with every contact of a broadcast's sender that is
+// picked, and with what judges them.
+func (s *Scheduler) everybody(ctx context.Context, g gate.Rules, b *broadcast.Broadcast, picked picked, fn func(contact.Record, judge)) error {
 	from, _, err := s.Defs.Sender(ctx, b.Spec.Sender)
 	if err != nil {
 		return err
@@ -51,17 +70,12 @@ func (s *Scheduler) everybody(ctx context.Context, g *gate.Gate, b *broadcast.Br
 	if err != nil {
 		return err
 	}
-	sel, err := plan.NewSelector(b.Spec.Audience)
-	if err != nil {
-		return err
-	}
 	p := &definition.Planned{Spec: b.Spec, Text: text}
 	says := func(r contact.Record, at time.Time) policy.Verdict { return g.Forecast(r, p, from, at).Verdict }
-	_, err = s.Facts.Each(ctx, b.Spec.Sender, func(_ job.Key, r contact.Record) error {
-		if ok, err := sel.Match(r); err != nil || !ok {
-			return nil // counted when the audience is frozen
+	_, err = s.Facts.Each(ctx, b.Spec.Sender, func(k job.Key, r contact.Record) error {
+		if picked(k, r) {
+			fn(r, says)
 		}
-		fn(r, says)
 		return nil
 	})
 	return err
@@ -73,8 +87,8 @@ func (f *Forecast) count(v policy.Verdict) {
 	case policy.Send:
 		f.Send[v.Rule]++
 	case policy.Hold, policy.Undecided:
-		f.Hold[string(v.Reason)]++
+		f.Hold[v.Reason]++
 	case policy.Block:
-		f.Block[string(v.Reason)]++
+		f.Block[v.Reason]++
 	}
 }

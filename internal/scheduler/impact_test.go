@@ -8,24 +8,25 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/definition"
-	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
+	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
-func gateBy(t testing.TB, text string) *gate.Gate {
+func rulesBy(t testing.TB, text string) gate.Rules {
 	t.Helper()
 	rb, err := policy.Parse([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return gate.New(nil, facts.Keys{}, nil, rb)
+	return gate.NewRules(rb)
 }
 
 func plannedAs(t testing.TB, m broadcast.Message) *definition.Planned {
@@ -61,12 +62,12 @@ func TestImpactOfOneContact(t *testing.T) {
 		before, after string
 		want          Impact
 	}{
-		"a tag retires":                    {message: tagged, inbound: 30 * day, before: "2026-04-26T00:00:00Z", after: "2026-04-27T00:00:00Z", want: Impact{Broken: map[string]int{"tag_retired": 1}}},
+		"a tag retires":                    {message: tagged, inbound: 30 * day, before: "2026-04-26T00:00:00Z", after: "2026-04-27T00:00:00Z", want: Impact{Broken: map[reason.Code]int{"tag_retired": 1}}},
 		"1 ns before it does":              {message: tagged, inbound: 30 * day, before: "2026-04-26T00:00:00Z", after: "2026-04-26T23:59:59.999999999Z"},
 		"after it did":                     {message: tagged, inbound: 30 * day, before: "2026-04-27T00:00:00Z", after: "2026-05-27T00:00:00Z", want: Impact{Blocked: 1}},
 		"a tag begins":                     {message: tagged, inbound: 30 * day, before: "2019-08-28T00:00:00Z", after: "2019-08-29T00:00:00Z", want: Impact{Allowed: map[string]int{"event_tag": 1}}},
 		"inside the window by 1 ns":        {message: tagged, inbound: day - 1, before: "2026-04-26T00:00:00Z", after: "2026-04-27T00:00:00Z"},
-		"at the window's end":              {message: tagged, inbound: day, before: "2026-04-26T00:00:00Z", after: "2026-04-27T00:00:00Z", want: Impact{Broken: map[string]int{"tag_retired": 1}}},
+		"at the window's end":              {message: tagged, inbound: day, before: "2026-04-26T00:00:00Z", after: "2026-04-27T00:00:00Z", want: Impact{Broken: map[reason.Code]int{"tag_retired": 1}}},
 		"a year makes nobody older":        {message: plain, inbound: day - 1, before: "2026-11-22T00:00:00Z", after: "2027-11-22T00:00:00Z"},
 		"nor younger":                      {message: plain, inbound: day, before: "2026-11-22T00:00:00Z", after: "2025-11-22T00:00:00Z", want: Impact{Blocked: 1}},
 		"the ad window begins":             {message: plain, inbound: 25 * time.Hour, ad: 30 * time.Hour, before: "2026-09-27T00:00:00Z", after: "2026-09-28T00:00:00Z", want: Impact{Allowed: map[string]int{"ad_window": 1}}},
@@ -89,22 +90,18 @@ func TestImpactOfOneContact(t *testing.T) {
 				r.OptOuts = []contact.OptOut{{Scope: c.optOut, At: due}}
 			}
 			from := &sender.Spec{ID: "s", Channel: "messenger", AdWindow: 48}
-			got := Impact{Broken: map[string]int{}, Allowed: map[string]int{}}
-			got.count(span{moment(c.before), moment(c.after)}.verdicts(says(gateBy(t, usual), plannedAs(t, c.message), from), r, due))
-			for _, m := range []*map[string]int{&c.want.Broken, &c.want.Allowed} {
-				if *m == nil {
-					*m = map[string]int{}
-				}
-			}
-			if c.want.Audience = 1; cmp.Diff(c.want, got) != "" {
-				t.Error(cmp.Diff(c.want, got))
+			got := Impact{Broken: map[reason.Code]int{}, Allowed: map[string]int{}}
+			got.count(span{moment(c.before), moment(c.after)}.verdicts(says(rulesBy(t, usual), plannedAs(t, c.message), from), r, due, time.Time{}))
+			c.want.Audience = 1
+			if d := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); d != "" {
+				t.Error(d)
 			}
 		})
 	}
 }
 
 // says judges as a broadcast's contacts are judged.
-func says(g *gate.Gate, p *definition.Planned, from *sender.Spec) judge {
+func says(g gate.Rules, p *definition.Planned, from *sender.Spec) judge {
 	return func(r contact.Record, at time.Time) policy.Verdict { return g.Forecast(r, p, from, at).Verdict }
 }
 
@@ -115,7 +112,7 @@ func TestImpactCounts(t *testing.T) {
 	t.Parallel()
 	// A rulebook whose rules begin and end more often than the usual ones.
 	text := strings.Replace(string(policy.Embedded()), "    since: last_inbound\n    limit: 24h\n", "    since: last_inbound\n    limit: 24h\n    to: 2027-01-01\n", 1)
-	g := gateBy(t, text)
+	g := rulesBy(t, text)
 	due := moment("2026-11-25T10:00:00Z")
 	days := []string{"2019-08-28", "2019-08-29", "2020-03-03", "2020-03-04", "2026-04-26", "2026-04-27", "2026-09-27", "2026-09-28", "2026-12-31", "2027-01-01"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -130,13 +127,13 @@ func TestImpactCounts(t *testing.T) {
 			p.Text = text
 		}
 		impact := func(a, b time.Time) Impact {
-			i := Impact{Broken: map[string]int{}, Allowed: map[string]int{}}
+			i := Impact{Broken: map[reason.Code]int{}, Allowed: map[string]int{}}
 			for n, age := range ages {
 				r := contact.Record{Address: "1", LastInbound: due.Add(-time.Duration(age) * time.Hour)}
 				if n%2 == 0 {
 					r.AdMessageAt = r.LastInbound
 				}
-				i.count(span{a, b}.verdicts(says(g, p, from), r, due))
+				i.count(span{a, b}.verdicts(says(g, p, from), r, due, time.Time{}))
 			}
 			return i
 		}
@@ -171,7 +168,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-func sum(m map[string]int) (n int) {
+func sum[K comparable](m map[K]int) (n int) {
 	for v := range maps.Values(m) {
 		n += v
 	}
@@ -235,31 +232,90 @@ func TestNewImpact(t *testing.T) {
 		at        string
 		after     string
 		due, ends time.Time // as launched
-		change    time.Duration
 		wantDue   time.Duration
 		wantEnds  time.Duration
 		open      bool // it has no end
-		gone      bool
 	}{
-		"draft without a time, whatever the change": {state: broadcast.Draft, change: 1000 * time.Hour, open: true},
-		"draft due later":                       {state: broadcast.Draft, at: "2026-11-22T12:00:00+01:00", after: "1h", change: 2*time.Hour - 1, wantDue: time.Hour, wantEnds: 2 * time.Hour},
-		"draft that ends with the change":       {state: broadcast.Draft, at: "2026-11-22T12:00:00+01:00", after: "1h", change: 2 * time.Hour, wantDue: time.Hour, wantEnds: 2 * time.Hour, gone: true},
-		"draft whose time has come":             {state: broadcast.Draft, at: "2026-11-22T09:30:00Z", after: "1h", change: time.Hour - 1, wantEnds: time.Hour},
-		"draft that can't be launched any more": {state: broadcast.Draft, at: "2026-11-22T09:00:00Z", after: "1h", change: -1000 * time.Hour, wantEnds: 0, gone: true},
-		"draft that can for 1 ns":               {state: broadcast.Draft, at: "2026-11-22T09:00:00.000000001Z", after: "1h", change: -1000 * time.Hour, wantEnds: time.Hour},
-		"scheduled":                             {state: broadcast.Scheduled, due: in(time.Hour), ends: in(7 * time.Hour), change: 7*time.Hour - 1, wantDue: time.Hour, wantEnds: 7 * time.Hour},
-		"running is due now":                    {state: broadcast.Running, due: in(-time.Hour), ends: in(time.Hour), change: 0, wantEnds: time.Hour},
-		"running, over when the change comes":   {state: broadcast.Running, due: in(-time.Hour), ends: in(time.Hour), change: time.Hour, wantEnds: time.Hour, gone: true},
-		"paused past its end, not yet closed":   {state: broadcast.Paused, due: in(-2 * time.Hour), ends: in(0), change: -time.Hour, wantEnds: 0, gone: true},
-		"paused, and the change is long past":   {state: broadcast.Paused, due: in(-2 * time.Hour), ends: in(1), change: -1000 * time.Hour, wantEnds: 1},
+		"draft without a time":                  {state: broadcast.Draft, open: true},
+		"draft due later":                       {state: broadcast.Draft, at: "2026-11-22T12:00:00+01:00", after: "1h", wantDue: time.Hour, wantEnds: 2 * time.Hour},
+		"draft whose time has come":             {state: broadcast.Draft, at: "2026-11-22T09:30:00Z", after: "1h", wantEnds: time.Hour},
+		"draft that can't be launched any more": {state: broadcast.Draft, at: "2026-11-22T09:00:00Z", after: "1h"},
+		"draft that can for 1 ns":               {state: broadcast.Draft, at: "2026-11-22T09:00:00.000000001Z", after: "1h", wantEnds: time.Hour},
+		"scheduled":                             {state: broadcast.Scheduled, due: in(time.Hour), ends: in(7 * time.Hour), wantDue: time.Hour, wantEnds: 7 * time.Hour},
+		"running is due now":                    {state: broadcast.Running, due: in(-time.Hour), ends: in(time.Hour), wantEnds: time.Hour},
+		"paused past its end, not yet closed":   {state: broadcast.Paused, due: in(-2 * time.Hour), ends: in(0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := &broadcast.Broadcast{Spec: broadcast.Spec{ID: "b", Sender: "s", Schedule: broadcast.Schedule{At: c.at}, ExpiresAfter: c.after}, State: c.state, DueAt: c.due, EndsAt: c.ends}
-			i := newImpact(b, in(c.change), now)
-			if !i.Due.Equal(in(c.wantDue)) || i.Ends.IsZero() != c.open || !c.open && !i.Ends.Equal(in(c.wantEnds)) || i.Gone != c.gone {
-				t.Errorf("due %s, ends %s, gone %v", i.Due, i.Ends, i.Gone)
+			i := newImpact(b, now)
+			if !i.Due.Equal(in(c.wantDue)) || i.Ends.IsZero() != c.open || !c.open && !i.Ends.Equal(in(c.wantEnds)) {
+				t.Errorf("due %s, ends %s", i.Due, i.Ends)
 			}
 		})
+	}
+}
+
+// A broadcast is touched by what changes between the first moment and when it
+// goes out.
+func TestImpactWithin(t *testing.T) {
+	t.Parallel()
+	now := moment("2026-11-22T10:00:00Z")
+	const day = 24 * time.Hour
+	for name, c := range map[string]struct {
+		due, ends     time.Duration // of now; ends 0: it has none
+		before, after time.Duration
+		want          time.Duration // the second moment
+		gone          bool
+	}{
+		"goes out after both":            {due: 5 * day, ends: 6 * day, before: day, after: 2 * day, want: 2 * day},
+		"goes out between":               {due: 2 * day, ends: 9 * day, before: day, after: 3 * day, want: 2 * day},
+		"goes out 1 ns after the first":  {due: day + 1, ends: 9 * day, before: day, after: 3 * day, want: day + 1},
+		"goes out at the first":          {due: day, ends: 9 * day, before: day, after: 3 * day, gone: true},
+		"goes out before the first":      {due: day, ends: 9 * day, before: 2 * day, after: 3 * day, gone: true},
+		"goes out now, and from now on":  {ends: day, before: -1, after: day, want: 0},
+		"can't go out any more":          {ends: -1, before: -9 * day, after: -8 * day, gone: true},
+		"a draft for any day":            {before: day, after: 2 * day, want: 2 * day},
+		"what was long ago, as it stood": {due: day, ends: 2 * day, before: -9 * day, after: -8 * day, want: -8 * day},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := Impact{Due: now.Add(c.due)}
+			if c.ends != 0 {
+				i.Ends = now.Add(c.ends)
+			}
+			sp, gone := i.within(span{now.Add(c.before), now.Add(c.after)}, now)
+			if gone != c.gone || !gone && !sp.after.Equal(now.Add(c.want)) || !sp.before.Equal(now.Add(c.before)) {
+				t.Errorf("from %s to %s, gone %v", sp.before, sp.after, gone)
+			}
+		})
+	}
+}
+
+// Whom a new rule holds until the broadcast has ended it breaks; 1 ns before
+// its end they still get it.
+func TestHeldPastTheEndIsBroken(t *testing.T) {
+	t.Parallel()
+	due := moment("2026-11-25T10:00:00Z")
+	sp := span{due.Add(-time.Hour), due}
+	for until, want := range map[time.Duration]policy.Kind{time.Hour - 1: policy.Hold, time.Hour: policy.Block, 2 * time.Hour: policy.Block} {
+		quiet := func(_ contact.Record, at time.Time) policy.Verdict {
+			if at.Before(due) {
+				return policy.Verdict{Kind: policy.Send}
+			}
+			return policy.Verdict{Kind: policy.Hold, Reason: reason.QuietHours, Until: at.Add(until)}
+		}
+		if before, after := sp.verdicts(quiet, contact.Record{}, due, due.Add(time.Hour)); before.Kind != policy.Send || after.Kind != want {
+			t.Errorf("held for %s: %s, then %s", until, before.Kind, after.Kind)
+		}
+		if _, after := sp.verdicts(quiet, contact.Record{}, due, time.Time{}); after.Kind != policy.Hold {
+			t.Errorf("held for %s without an end: %s", until, after.Kind)
+		}
+	}
+	paused := func(contact.Record, time.Time) policy.Verdict {
+		return policy.Verdict{Kind: policy.Hold, Reason: reason.SenderPaused}
+	}
+	if _, after := sp.verdicts(paused, contact.Record{}, due, due.Add(time.Hour)); after.Kind != policy.Hold {
+		t.Errorf("held for nobody knows how long: %s", after.Kind)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -116,7 +117,7 @@ func (tr tracer) Start(ctx context.Context, name string, o ...trace.SpanStartOpt
 		default:
 		}
 	}
-	return tr.Tracer.Start(ctx, name, o...)
+	return tr.Tracer.Start(ctx, name, o...) //nolint:spancheck // the caller's, who ends it
 }
 
 // boot starts a scheduler and its tally.
@@ -172,8 +173,13 @@ func (w *world) counted(b *broadcast.Broadcast, s job.State, n int) {
 
 func (w *world) launch(id string) {
 	w.t.Helper()
-	_, err := w.sched.Launch(w.t.Context(), id)
+	_, err := w.sched.Launch(w.t.Context(), id, unasked)
 	rig.Must(w.t, err)
+}
+
+// unasked approves whatever is launched.
+func unasked(*broadcast.Spec, *sender.Spec, time.Time) ([]broadcast.Acknowledged, error) {
+	return nil, nil
 }
 
 // audit asserts that the broadcast balances and how its audience is counted.
@@ -203,10 +209,10 @@ func TestLaunchToDone(t *testing.T) {
 	if b.ClosedAt.IsZero() || b.Frozen == nil || b.Frozen.Seen != 120 {
 		t.Errorf("%+v", b)
 	}
-	if _, err := w.sched.Launch(t.Context(), "spring"); err == nil || !strings.Contains(err.Error(), "can't launch a broadcast that is done") {
+	if _, err := w.sched.Launch(t.Context(), "spring", unasked); err == nil || !strings.Contains(err.Error(), "can't launch a broadcast that is done") {
 		t.Errorf("launched twice: %v", err)
 	}
-	if _, err := w.sched.Launch(t.Context(), "winter"); err == nil {
+	if _, err := w.sched.Launch(t.Context(), "winter", unasked); err == nil {
 		t.Error("launched what is not defined")
 	}
 }

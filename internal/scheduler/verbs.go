@@ -20,13 +20,14 @@ import (
 // errIllegal marks a move that the table of states does not have.
 var errIllegal = errors.New("illegal")
 
-// Illegal is a verb that a broadcast's state does not allow.
+// Illegal is a verb that a broadcast does not allow as it stands: by its
+// state, or because its end has come.
 type Illegal struct {
 	ID  string
 	Err error
 }
 
-// Error names the broadcast and its state.
+// Error names the broadcast, and its state or its end.
 func (e *Illegal) Error() string { return fmt.Sprintf("broadcast %s: %v", e.ID, e.Err) }
 
 // Is makes an Illegal match errIllegal.
@@ -122,34 +123,22 @@ func (s *Scheduler) controlAt(ctx context.Context, b *broadcast.Broadcast, rev u
 	return s.Facts.SetControl(ctx, facts.SourceControl, broadcast.SourceName(b.Spec.ID, b.Occurrence), c)
 }
 
-// Launch makes a draft due now or at its time. Whoever approves sees the
-// draft as it is launched and may refuse it.
-func (s *Scheduler) Launch(ctx context.Context, id string, approvals ...Approve) (*broadcast.Broadcast, error) {
+// Launch makes a draft due now or at its time. approve sees the draft as it is
+// launched, with its sender, and may refuse it.
+func (s *Scheduler) Launch(ctx context.Context, id string, approve Approve) (*broadcast.Broadcast, error) {
 	ctx, span := s.Tracer.Start(ctx, "launch broadcast", trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attribute.String("carillon.broadcast", id)))
 	defer span.End()
-	b, _, err := s.Defs.Broadcast(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.launchable(ctx, b); err != nil {
-		return nil, err
-	}
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	m, err := s.moveIf(ctx, id, broadcast.Launch, func(b *broadcast.Broadcast) error {
 		now := time.Now().UTC()
-		if err := s.approve(ctx, b, now, approvals); err != nil {
+		due, ends, err := launchTimes(&b.Spec, now)
+		if err != nil {
 			return err
 		}
 		b.Occurrence, b.LaunchedAt, b.Month, b.Trace = 1, now, now.Format("200601"), carrier["traceparent"]
-		b.DueAt, _ = b.Spec.At() // checked when it was applied
-		if b.DueAt.Before(now) {
-			b.DueAt = now
-		}
-		after, _ := b.Spec.Expiry()
-		b.DueAt = b.DueAt.UTC()
-		b.EndsAt = b.DueAt.Add(after)
-		return nil
+		b.DueAt, b.EndsAt = due, ends
+		return s.approve(ctx, b, now, approve)
 	})
 	if err != nil {
 		return nil, err
@@ -157,25 +146,24 @@ func (s *Scheduler) Launch(ctx context.Context, id string, approvals ...Approve)
 	return m.b, nil
 }
 
-func (s *Scheduler) launchable(ctx context.Context, b *broadcast.Broadcast) error {
-	if _, err := broadcast.Next(b.State, broadcast.Launch); err != nil {
-		return &Illegal{b.Spec.ID, err}
-	}
-	if _, _, err := s.Defs.Sender(ctx, b.Spec.Sender); err != nil {
-		return fmt.Errorf("broadcast %s: %w", b.Spec.ID, err)
-	}
-	at, err := b.Spec.At()
+// launchTimes are when a draft that is launched now is due and when it ends.
+// An *Illegal says that its end has come.
+func launchTimes(b *broadcast.Spec, now time.Time) (due, ends time.Time, err error) {
+	at, err := b.At()
 	if err != nil {
-		return err
+		return due, ends, err
 	}
-	after, err := b.Spec.Expiry()
+	after, err := b.Expiry()
 	if err != nil {
-		return err
+		return due, ends, err
 	}
-	if !at.IsZero() && !time.Now().Before(at.Add(after)) {
-		return &Illegal{b.Spec.ID, fmt.Errorf("can't launch: it was due at %s and ended %s later; give schedule.at a new time", b.Spec.Schedule.At, after)}
+	if !at.IsZero() && !now.Before(at.Add(after)) {
+		return due, ends, &Illegal{b.ID, fmt.Errorf("can't launch: it was due at %s and ended %s later; give schedule.at a new time", b.Schedule.At, after)}
 	}
-	return nil
+	if due = at.UTC(); due.Before(now) {
+		due = now
+	}
+	return due, due.Add(after), nil
 }
 
 // Stopped is what a pause or a cancellation can say when it answers.

@@ -29,6 +29,9 @@ type Spec struct {
 	AdWindow     int         `yaml:"ad_window_hours,omitempty" json:"ad_window_hours,omitempty"`
 	RelaxFlows   bool        `yaml:"relax_flow_templates,omitempty" json:"relax_flow_templates,omitempty"`
 	NumberType   string      `yaml:"number_type,omitempty" json:"number_type,omitempty"`
+	Restricted   bool        `yaml:"restricted,omitempty" json:"restricted,omitempty"`                   // the platform restricts the account
+	Withdrawn    []string    `yaml:"restricted_features,omitempty" json:"restricted_features,omitempty"` // tags, vias or template kinds that it withdrew
+	Disclosure   bool        `yaml:"disclosure_required,omitempty" json:"disclosure_required,omitempty"` // law binds it to say that a bot writes
 }
 
 // Rate is the sender's cap on calls.
@@ -167,6 +170,9 @@ func (s *Spec) Policy(zone func(string) *time.Location) policy.Sender {
 		AdWindow:           time.Duration(s.AdWindow) * time.Hour,
 		RelaxFlowTemplates: s.RelaxFlows,
 		NumberType:         s.NumberType,
+		Restricted:         s.Restricted,
+		RestrictedFeatures: s.Withdrawn,
+		DisclosureRequired: s.Disclosure,
 		QuietHours:         quiet,
 	}
 	if s.Timezone != "" {

@@ -309,3 +309,24 @@ func TestUnacknowledged(t *testing.T) {
 		t.Errorf("no error: %+v", got)
 	}
 }
+
+func TestSpan(t *testing.T) {
+	day, noon := time.Date(2026, 4, 27, 0, 0, 0, 0, time.UTC), time.Date(2026, 4, 27, 10, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		from, to string
+		a, b     time.Time
+		err      string
+	}{
+		{from: "2026-04-27", to: "2026-04-27", a: day, b: day},
+		{from: "2026-04-27", to: "2026-04-27T12:00:00+02:00", a: day, b: noon},
+		{from: "2026-04-27T00:00:00.000000001Z", to: "2026-04-27", err: "to 2026-04-27 is before from 2026-04-27T00:00:00.000000001Z"},
+		{to: "2026-04-27", err: `from "": want a day such as 2026-04-27, or a time in RFC 3339`},
+		{from: "2026-04-27", to: "2026-02-30", err: `to "2026-02-30": want a day such as 2026-04-27, or a time in RFC 3339`},
+		{from: strings.Repeat("x", 41), to: "2026-04-27", err: `from "` + strings.Repeat("x", 40) + `": want a day`},
+	} {
+		a, b, err := PolicyDiffRequest{From: c.from, To: c.to}.Span()
+		if c.err == "" && (err != nil || !a.Equal(c.a) || !b.Equal(c.b)) || c.err != "" && (err == nil || !strings.HasPrefix(err.Error(), c.err)) {
+			t.Errorf("%q to %q: %s, %s, %v, want %s", c.from, c.to, a, b, err, c.err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -21,6 +22,33 @@ type PolicyDiffRequest struct {
 	From     string `json:"from"`               // a day such as 2026-04-27, which begins at 00:00 UTC, or a time in RFC 3339
 	To       string `json:"to"`                 // the same; not before From
 	Rulebook string `json:"rulebook,omitempty"` // its text, at most 256 KiB; "": the server's own
+}
+
+// Span reads From and To. Its error names the one that is wrong.
+func (r PolicyDiffRequest) Span() (from, to time.Time, err error) {
+	if from, err = ParseMoment(r.From); err != nil {
+		return from, to, fmt.Errorf("from %w", err)
+	}
+	if to, err = ParseMoment(r.To); err != nil {
+		return from, to, fmt.Errorf("to %w", err)
+	}
+	if to.Before(from) {
+		return from, to, fmt.Errorf("to %s is before from %s", r.To, r.From)
+	}
+	return from, to, nil
+}
+
+// ParseMoment reads a day such as 2026-04-27, which begins at 00:00 UTC, or a
+// time in RFC 3339.
+func ParseMoment(s string) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return t, fmt.Errorf("%.40q: want a day such as 2026-04-27, or a time in RFC 3339", s)
+	}
+	return t, nil
 }
 
 // PolicyDiffEvent is one line of the answer: exactly one field is set. The
@@ -51,8 +79,8 @@ type BroadcastImpact struct {
 	Since     string              `json:"since"`          // day of the change: the only one between the two moments, else that of To
 	Due       time.Time           `json:"due"`            // at its time; now where that has come or there is none
 	Ends      time.Time           `json:"ends,omitzero"`  // absent: a draft without a time
-	Gone      bool                `json:"gone,omitempty"` // it ends before To, so nobody was judged
-	Audience  int                 `json:"audience"`       // by what is known now
+	Gone      bool                `json:"gone,omitempty"` // it goes out before From, so nobody was judged
+	Audience  int                 `json:"audience"`       // who was judged: members of a frozen audience whose job has not ended, else whom the audience picks now
 	Broken    int                 `json:"broken"`         // let through before and blocked after
 	BrokenBy  map[reason.Code]int `json:"broken_by"`      // by reason
 	Allowed   int                 `json:"allowed"`        // blocked before and let through after

@@ -103,6 +103,9 @@ type SenderSpec struct {
 	AdWindow     int         `json:"ad_window_hours,omitempty"` // hours
 	RelaxFlows   bool        `json:"relax_flow_templates,omitempty"`
 	NumberType   string      `json:"number_type,omitempty"`
+	Restricted   bool        `json:"restricted,omitempty"`
+	Withdrawn    []string    `json:"restricted_features,omitempty"`
+	Disclosure   bool        `json:"disclosure_required,omitempty"`
 }
 
 // Rate is a sender's cap on calls.
@@ -195,6 +198,9 @@ type Message struct {
 	Text        string `json:"text"`
 	Promotional bool   `json:"promotional,omitempty"`
 	Tag         string `json:"tag,omitempty"`
+	UseCase     string `json:"use_case,omitempty"`
+	Healthcare  bool   `json:"healthcare,omitempty"`
+	Discloses   bool   `json:"discloses,omitempty"`
 }
 
 // Schedule says when; the zero value is when launched.

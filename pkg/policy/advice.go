@@ -124,15 +124,15 @@ func numbersLate(field string, list []string) error {
 	return nil
 }
 
-// advise adds the warnings that apply to a message allowed by p.
-func (j *judge) advise(v *Verdict, p *permission) {
+// advised is the set of advice names that apply to a message sent by p.
+func (j *judge) advised(p *permission) int {
 	set := 0
 	for _, a := range p.advice {
 		if set&(1<<a.bit) == 0 && a.covers(j) && j.advises(a) {
 			set |= 1 << a.bit
 		}
 	}
-	v.Warnings = j.warnings[set]
+	return set
 }
 
 // advises says whether the message is what a is about, and has its wording

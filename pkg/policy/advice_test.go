@@ -9,7 +9,7 @@ import (
 // TestWordings holds the wording that is advised on, and what only looks like
 // it, under the account tag.
 func TestWordings(t *testing.T) {
-	rb := Default()
+	rb := book()
 	at := date(t, "2025-06-01")
 	facts := Facts{LastInbound: at.AddDate(0, 0, -3)}
 	sender := Sender{Channel: Messenger}

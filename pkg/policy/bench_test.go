@@ -18,7 +18,7 @@ func benchCase() (time.Time, *Message, *Facts, *Sender) {
 }
 
 func BenchmarkEvaluate(b *testing.B) {
-	rb := Default()
+	rb := book()
 	at, m, f, s := benchCase()
 	tagged := *m
 	tagged.Tag, tagged.Origin = "HUMAN_AGENT", "agent"

@@ -192,7 +192,7 @@ func TestAnswer(t *testing.T) {
 }
 
 func TestSendAllocatesNothing(t *testing.T) {
-	rb := Default()
+	rb := book()
 	examples(t, func(file string, e example) {
 		c := e.read(t)
 		if c.Judge(rb).Kind != Send {

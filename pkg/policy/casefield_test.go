@@ -11,7 +11,7 @@ import (
 // TestCountry wants an excluded country to be excluded however it is written,
 // and what is none to be refused rather than let through.
 func TestCountry(t *testing.T) {
-	rb := Default()
+	rb := book()
 	const line = `{"id":"c","at":"2026-11-22T10:00:00Z","sender":{"channel":"messenger","capabilities":["marketing_message"]},` +
 		`"contact":{"country":%s},"message":{"text":"Hello","via":"marketing_message","promotional":true}}`
 	for in, want := range map[string]reason.Code{

@@ -70,7 +70,7 @@ func (e example) read(t testing.TB) Case {
 }
 
 func TestCases(t *testing.T) {
-	rb := Default()
+	rb := book()
 	n := 0
 	examples(t, func(file string, e example) {
 		n++

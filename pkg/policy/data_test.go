@@ -53,7 +53,7 @@ func TestBulkIsNotSaidOfWhatWasAskedFor(t *testing.T) {
 	f.Comment.At = at.Add(-time.Hour)
 	for via, want := range map[string][]string{"": {"bulk_discouraged"}, "marketing_message": nil, "private_reply": nil} {
 		m.Via = via
-		if v := Evaluate(Default(), at, m, f, s); v.Kind != Send || !slices.Equal(v.Warnings, want) {
+		if v := Evaluate(book(), at, m, f, s); v.Kind != Send || !slices.Equal(v.Warnings, want) {
 			t.Errorf("via %q: %s %s %v", via, v.Rule, v.Reason, v.Warnings)
 		}
 	}
@@ -86,11 +86,11 @@ func TestCommentsAreData(t *testing.T) {
 	if v := c.Judge(opens); v.Rule != "standard_window" || v.Kind != Send {
 		t.Errorf("where a comment opens: %+v", v)
 	}
-	if v := c.Judge(Default()); v.Reason != reason.NeverWrote {
+	if v := c.Judge(book()); v.Reason != reason.NeverWrote {
 		t.Errorf("where it does not: %+v", v)
 	}
 	c.Message.Tag = "HUMAN_AGENT"
-	if v := c.Judge(Default()); v.Reason != reason.NeverWrote {
+	if v := c.Judge(book()); v.Reason != reason.NeverWrote {
 		t.Errorf("under a tag: %+v", v)
 	}
 }
@@ -140,10 +140,30 @@ func TestDiffFoldsVersions(t *testing.T) {
 	}
 }
 
+// TestDiffTellsHowARuleIsAsked shows a kind that a tag gains, and another way
+// to ask for the same name.
+func TestDiffTellsHowARuleIsAsked(t *testing.T) {
+	turn := Date{date(t, "2027-01-01")}
+	old := Permission{Clause: Clause{ID: "survey", To: turn}, By: "tag", Tags: []string{"CUSTOMER_FEEDBACK"}}
+	kind := old
+	kind.From, kind.To, kind.Kind = turn, Date{}, "customer_feedback"
+	via := Permission{Clause: Clause{ID: "survey", From: turn}, By: "via", Via: "survey"}
+	template := Permission{Clause: Clause{ID: "survey", To: turn}, By: "template", Kind: "survey"}
+	for _, tt := range []struct {
+		old, next Permission
+		want      string
+	}{{old, kind, "kind customer_feedback"}, {template, via, "by from template to via"}} {
+		got := Diff(&Rulebook{Permissions: []Permission{tt.old, tt.next}}, turn.Add(-day), turn.Time)
+		if len(got) != 1 || got[0].What != "changes" || got[0].Detail != tt.want {
+			t.Errorf("%+v, want %s", got, tt.want)
+		}
+	}
+}
+
 // TestContradictionsAreWhole wants all seventeen, in order, and every row in
 // the generated page.
 func TestContradictionsAreWhole(t *testing.T) {
-	rb := Default()
+	rb := book()
 	page := document(rb)
 	for i := range 17 {
 		row := fmt.Sprintf("I.%d", i+1)
@@ -165,7 +185,7 @@ func TestListSaysWhatAnAuthorNeeds(t *testing.T) {
 		"customer_feedback": "7 d; template customer_feedback, the person wrote before", "one_time_notification": "365 d; capability one_time_notification, a one-time token",
 		"marketing_message": "1 in 48 h; capability marketing_message, a subscription", "sms_consent": "none; consent", "event_tag": "none; the person wrote before",
 	}
-	for _, l := range List(Default(), date(t, "2026-11-22")) {
+	for _, l := range List(book(), date(t, "2026-11-22")) {
 		if w, ok := want[l.Rule]; ok && l.Group == "permission" && l.Bound()+"; "+strings.Join(l.Needs(), ", ") != w {
 			t.Errorf("%s: %s; %s, want %s", l.Rule, l.Bound(), strings.Join(l.Needs(), ", "), w)
 		}

@@ -25,12 +25,13 @@ func Diff(rb *Rulebook, from, to time.Time) []Change {
 	var out []Change
 	within := func(d Date) bool { return !d.IsZero() && d.After(from) && !d.After(to) }
 	list := List(rb, to)
+	before, followed := versions(list)
 	for i := range list {
 		l := &list[i]
 		c := Change{Rule: l.Rule, Names: l.Names, Channels: l.Channels, Detail: l.Says, Source: l.Source}
 		if within(l.From) {
 			c.Date, c.What = l.From, "begins"
-			if k := slices.IndexFunc(list, func(v Listed) bool { return v.precedes(l) }); k >= 0 {
+			if k := before[i]; k >= 0 {
 				c.What, c.Detail = "changes", difference(&list[k], l)
 			}
 			out = append(out, c)
@@ -38,7 +39,7 @@ func Diff(rb *Rulebook, from, to time.Time) []Change {
 		if within(l.ClosedToNew) {
 			out = append(out, Change{Date: l.ClosedToNew, Rule: l.Rule, What: "closes", Names: l.Names, Channels: l.Channels, Detail: "nobody new is admitted", Source: l.Source})
 		}
-		if within(l.To) && !slices.ContainsFunc(list, func(v Listed) bool { return l.precedes(&v) }) {
+		if within(l.To) && !followed[i] {
 			c.Date, c.What, c.Detail = l.To, "ends", l.Says
 			out = append(out, c)
 		}
@@ -50,11 +51,46 @@ func Diff(rb *Rulebook, from, to time.Time) []Change {
 	return out
 }
 
-// precedes says whether next follows l on the day on which l ends: the same
-// rule for the same names, on a channel of both.
+// versions says of each entry of a list which one it is the next version of,
+// -1 for none, and whether it has a next one.
+func versions(list []Listed) (before []int, followed []bool) {
+	type beginning struct {
+		group, rule, name string
+		day               int64
+	}
+	by := map[beginning][]int{}
+	for i := range list {
+		l := &list[i]
+		for _, name := range append([]string{""}, l.Names...) {
+			k := beginning{l.Group, l.Rule, name, l.From.Unix()}
+			by[k] = append(by[k], i)
+		}
+	}
+	before, followed = slices.Repeat([]int{-1}, len(list)), make([]bool, len(list))
+	for i := range list {
+		l := &list[i]
+		names := l.Names
+		if len(names) == 0 {
+			names = []string{""} // whatever the next one's names are
+		}
+		for _, name := range names {
+			for _, k := range by[beginning{l.Group, l.Rule, name, l.To.Unix()}] {
+				if !l.precedes(&list[k]) {
+					continue
+				}
+				if followed[i] = true; before[k] < 0 {
+					before[k] = i
+				}
+			}
+		}
+	}
+	return before, followed
+}
+
+// precedes says whether next, of the same rule and names, follows l on the
+// day on which l ends, on a channel of both.
 func (l *Listed) precedes(next *Listed) bool {
-	same := l.Group == next.Group && l.Rule == next.Rule && !l.To.IsZero() && l.To.Equal(next.From.Time)
-	return same && setOf(l.Channels)&setOf(next.Channels) != 0 && (len(l.Names) == 0 || common(l.Names, next.Names) != "")
+	return !l.To.IsZero() && l.To.Equal(next.From.Time) && setOf(l.Channels)&setOf(next.Channels) != 0
 }
 
 // difference is what a rule's next version has changed.
@@ -89,6 +125,7 @@ func (l *Listed) traits() []Parameter {
 		channels = append(channels, string(c))
 	}
 	var s settings
+	s.word("by", l.Asked)
 	s.list("channels", channels)
 	s.list("names", l.Names)
 	s.flag("promotional", l.Promotional)

@@ -37,7 +37,7 @@ func Evaluate(rb *Rulebook, at time.Time, m *Message, f *Facts, s *Sender) Verdi
 	}
 	v, p := j.permit()
 	if p != nil {
-		j.advise(&v, p)
+		v.Warnings = j.warnings[j.advised(p)]
 		j.wait(&v)
 	}
 	return v

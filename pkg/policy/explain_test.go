@@ -6,7 +6,7 @@ import (
 )
 
 func TestVerdictExplain(t *testing.T) {
-	rb := Default()
+	rb := book()
 	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	messenger := Sender{Channel: Messenger}
 	human := Sender{Channel: Messenger, Capabilities: []string{"human_agent"}}

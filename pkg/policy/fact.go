@@ -203,8 +203,8 @@ func clockTime(d time.Duration) string {
 	return fmt.Sprintf("%02d:%02d", int(d.Hours()), int(d.Minutes())%60)
 }
 
-// tryAdvice looks for what a warns of, under the permission that allows the
-// message; nil where none does.
+// tryAdvice says whether a warns, as Evaluate does, and why: under the
+// permission that allows the message; nil where none does.
 func (x *explainer) tryAdvice(a *advice, under *permission) Tried {
 	switch {
 	case under == nil:
@@ -215,17 +215,26 @@ func (x *explainer) tryAdvice(a *advice, under *permission) Tried {
 		return Tried{Outcome: "not_asked", Why: "asked under " + strings.Join(a.Tags, ", ") + " only"}
 	case len(a.Authors) > 0 && !contains(a.Authors, x.origin()):
 		return Tried{Outcome: "not_asked", Why: "asked of origin " + strings.Join(a.Authors, ", ") + "; this is " + x.origin()}
-	case a.wordings.asked():
-		if phrase := a.wordings.find(x.m.Text); phrase != "" {
-			return Tried{Outcome: "warned", Why: fmt.Sprintf("the text has %q", phrase)}
-		}
+	case x.advises(a):
+		return Tried{Outcome: "warned", Why: x.adviceFound(a)}
+	case a.wordings.asked() && !a.wordings.in(x.m.Text):
 		return Tried{Outcome: "passed", Why: "the text has no such wording"}
-	case a.links.asked() && !a.links.in(x.m.Text):
-		return Tried{Outcome: "passed", Why: "the text has no link"}
-	case a.links.asked():
-		return Tried{Outcome: "warned", Why: "the text has a link"}
 	default:
-		return Tried{Outcome: "warned", Why: "origin " + x.origin()}
+		return Tried{Outcome: "passed", Why: "the text has no link"}
+	}
+}
+
+// adviceFound says what of the message a warns of.
+func (x *explainer) adviceFound(a *advice) string {
+	switch {
+	case a.wordings.asked() && a.links.asked():
+		return fmt.Sprintf("the text has %q and a link", a.wordings.find(x.m.Text))
+	case a.wordings.asked():
+		return fmt.Sprintf("the text has %q", a.wordings.find(x.m.Text))
+	case a.links.asked():
+		return "the text has a link"
+	default:
+		return "origin " + x.origin()
 	}
 }
 

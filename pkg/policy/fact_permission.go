@@ -18,7 +18,7 @@ func (x *explainer) tryPermission(p *permission) Tried {
 	case p.By == "consent":
 		return Tried{Outcome: "allowed", Why: "consent is recorded, where no check refused"}
 	case p.By == "plus_one":
-		return x.tryPlusOne(p)
+		return x.tryPlusOne()
 	case !x.asksFor(p):
 		return Tried{Outcome: "not_asked", Why: x.unaskedFor(p)}
 	}
@@ -42,7 +42,7 @@ func (x *explainer) tryWindow(p *permission) Tried {
 	return Tried{Outcome: "closed", Why: e.says()}
 }
 
-func (x *explainer) tryPlusOne(p *permission) Tried {
+func (x *explainer) tryPlusOne() Tried {
 	_, open := x.window()
 	_, named := x.asked()
 	switch {

@@ -12,7 +12,7 @@ import (
 // FuzzCase holds the reader to encoding/json: what that refuses is refused,
 // and what is read is judged and answered with valid JSON.
 func FuzzCase(f *testing.F) {
-	rb := Default()
+	rb := book()
 	examples(f, func(_ string, e example) {
 		if len(e.Case) < 400 {
 			f.Add([]byte(e.Case))
@@ -61,7 +61,7 @@ func FuzzParse(f *testing.F) {
 // FuzzEvaluate wants a verdict for anything, the same twice, and an
 // explanation that names the rule that decided.
 func FuzzEvaluate(f *testing.F) {
-	rb := Default()
+	rb := book()
 	f.Add(int64(0), int64(0), int64(0), "Hello", "HUMAN_AGENT", "", "mtm", "messenger", uint16(0), int64(0), int64(0))
 	f.Add(int64(1<<62), int64(-1<<62), int64(1), "4111 1111 1111 1111", "", "private_reply", "utility", "sms", uint16(0xffff), int64(75600e9), int64(28800e9))
 	f.Add(int64(1795341600), int64(1795255200), int64(5), "DE89 3704 0044 0532 0130 00 \xff", "ACCOUNT_UPDATE", "", "", "instagram", uint16(3), int64(-1), int64(1<<62))

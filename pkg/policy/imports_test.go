@@ -13,7 +13,7 @@ import (
 // network, no disk, no clock of its own beyond the time type.
 func TestImports(t *testing.T) {
 	allowed := []string{
-		"bytes", "cmp", "embed", "encoding/json", "errors", "fmt", "io", "maps", "math", "regexp", "slices", "strconv", "strings", "time", "unicode", "unicode/utf8",
+		"bytes", "cmp", "embed", "encoding/json", "errors", "fmt", "io", "iter", "maps", "math", "reflect", "regexp", "slices", "strconv", "strings", "time", "unicode", "unicode/utf8",
 		"go.yaml.in/yaml/v3", "github.com/carillon-dev/carillon/pkg/reason",
 	}
 	files, err := filepath.Glob("*.go")

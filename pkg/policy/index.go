@@ -32,6 +32,14 @@ type index struct {
 	capabilities []string // that a rule asks for
 }
 
+// made is the index that Parse made, an empty one where it did not.
+func (rb *Rulebook) made() *index {
+	if rb == nil || rb.index == nil {
+		return &index{}
+	}
+	return rb.index
+}
+
 // channels is a set of channels, one bit each.
 type channels uint8
 

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"unicode"
@@ -30,6 +31,9 @@ func (k *Keywords) validate() error {
 			return fmt.Errorf("keywords: %s is missing: a wish to stop would not be found", list.name)
 		}
 	}
+	if k.ReviewShort < 0 {
+		return fmt.Errorf("keywords: review_short: %d: want 0 or more words", k.ReviewShort)
+	}
 	seen := map[string]bool{}
 	for _, s := range slices.Concat(k.OptOut, k.OptIn, k.Help) {
 		if seen[plain(s)] {
@@ -54,7 +58,8 @@ func (k *Keywords) lower() {
 
 // Keyword reads an inbound text of any length. One that is nothing but a word
 // of the lists counts at once; case, accents, and what is neither letter nor
-// digit are passed over, so that " S-T-O-P!! " is stop. What a reasonable
+// digit are passed over, so that " S-T-O-P!! " is stop. A symbol is passed
+// over too, unless a list has it. What a reasonable
 // person may take for a wish to stop anywhere in it is OptOutMaybe. A rulebook
 // that Parse did not make can't read, and sends everything to a person.
 func (rb *Rulebook) Keyword(text string) Keyword {
@@ -96,7 +101,10 @@ func allPlain(list []string) []string {
 
 // read takes what plain made, with its marks.
 func (k *keywords) read(marked string) Keyword {
-	exact := k.exact[wordsOnly(marked)]
+	exact, listed := k.exact[strings.TrimSpace(strings.ReplaceAll(marked, mark, " "))]
+	if !listed { // symbols may stand around a word, and may be the word
+		exact = k.exact[wordsOnly(marked)]
+	}
 	if exact == OptOut {
 		return OptOut
 	}
@@ -133,7 +141,8 @@ func hasAny(text string, list []string) bool {
 // mark stands in a text where punctuation ends a clause, and gap where a
 // phrase was taken out, so that its neighbours don't meet. No word is either.
 const (
-	mark = " | "
+	bar  = "|"
+	mark = " " + bar + " "
 	gap  = " . "
 )
 
@@ -159,29 +168,43 @@ func marked(text string) string {
 			b.WriteByte(' ')
 		}
 	}
-	words := slices.CompactFunc(spelled(strings.Fields(b.String())), func(a, b string) bool { return a == "|" && b == "|" })
+	words := slices.CompactFunc(spelled(strings.FieldsSeq(b.String())), func(a, b string) bool { return a == bar && b == bar })
 	return " " + strings.Join(words, " ") + " "
 }
 
-// spelled joins letters that stand alone, whatever marks are between them.
-func spelled(words []string) []string {
-	out := make([]string, 0, len(words))
-	for i := 0; i < len(words); {
-		letters, end := "", i
-		for k := i; k < len(words) && (words[k] == "|" || len(words[k]) == 1 && isAlpha(words[k][0])); k++ {
-			if words[k] != "|" {
-				letters, end = letters+words[k], k+1
-			}
+// spelled joins letters that stand alone, whatever marks are between them. It
+// reads the words once, since an inbound text may be nothing but marks.
+func spelled(words iter.Seq[string]) []string {
+	var out, run []string // run: such letters, and the marks after each
+	for w := range words {
+		switch {
+		case len(w) == 1 && isAlpha(w[0]), w == bar && len(run) > 0:
+			run = append(run, w)
+		default:
+			out = append(append(out, joined(run)...), w)
+			run = run[:0]
 		}
-		if len(letters) >= 3 {
-			out = append(out, letters)
-			i = end
-			continue
-		}
-		out = append(out, words[i])
-		i++
 	}
-	return out
+	return append(out, joined(run)...)
+}
+
+// joined is run as one word, and a mark where it ends in marks; run itself
+// where it has fewer than three letters.
+func joined(run []string) []string {
+	var letters strings.Builder
+	for _, w := range run {
+		if w != bar {
+			letters.WriteString(w)
+		}
+	}
+	switch {
+	case letters.Len() < 3:
+		return run
+	case run[len(run)-1] == bar:
+		return []string{letters.String(), bar}
+	default:
+		return []string{letters.String()}
+	}
 }
 
 // wordsOnly leaves the symbols of a plain text out.

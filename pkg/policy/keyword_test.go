@@ -46,7 +46,7 @@ func TestKeyword(t *testing.T) {
 			"Contact me again tomorrow", "I have no more questions", "start tomorrow", "can you help me", "A B C",
 		},
 	}
-	rb, total := Default(), 0
+	rb, total := book(), 0
 	for want, texts := range tests {
 		total += len(texts)
 		for _, text := range texts {
@@ -62,7 +62,7 @@ func TestKeyword(t *testing.T) {
 
 // TestKeywordLength puts one word into texts of every length.
 func TestKeywordLength(t *testing.T) {
-	rb := Default()
+	rb := book()
 	for n := range 200 {
 		pad := strings.Repeat("and then some ", n)
 		if got := rb.Keyword(pad + "please stop " + pad); got != OptOutMaybe {
@@ -120,6 +120,51 @@ func TestKeywordsRefused(t *testing.T) {
 	}
 }
 
+// TestSpelledReadsWordsOnce counts the words that it asks for; a long text of
+// marks alone would not end in the test's time otherwise.
+func TestSpelledReadsWordsOnce(t *testing.T) {
+	words := strings.Fields(strings.Repeat("s | | t | word a b | ", 50))
+	read := 0
+	spelled(func(yield func(string) bool) {
+		for _, w := range words {
+			if read++; !yield(w) {
+				return
+			}
+		}
+	})
+	if read != len(words) {
+		t.Errorf("%d words read of %d", read, len(words))
+	}
+	for _, unit := range []string{"!", "s."} {
+		if got := book().Keyword(strings.Repeat(unit, 100_000) + " unsubscribe me"); got != OptOutMaybe {
+			t.Errorf("%q: %d", unit, got)
+		}
+	}
+}
+
+func TestSpelled(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "a": "a", "a b": "a b", "a b c": "abc", "a | b | c |": "abc |", "a | b | | c | | word": "abc | word", "| a b c": "| abc",
+		"word s t o p it": "word stop it", "a | b | word": "a | b | word", "| |": "| |", "s t | o p": "stop", "é t o p": "é top",
+	} {
+		if got := strings.Join(spelled(slices.Values(strings.Fields(in))), " "); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestSignsAreKeywords reads a list's own symbol as that, and others as nothing.
+func TestSignsAreKeywords(t *testing.T) {
+	rb := own(t, "opt_out: [stop,", `opt_out: ["🛑", stop 🙏, stop,`, "opt_in: [start,", `opt_in: ["👍", start,`)
+	for text, want := range map[string]Keyword{
+		"🛑": OptOut, " 🛑!!": OptOut, "🛑\ufe0f": OptOut, "👍": OptIn, "👍👎": NoKeyword, "yes 👍": OptIn, "STOP 🎉": OptOut, "stop 🙏": OptOut, "👎": NoKeyword,
+	} {
+		if got := rb.Keyword(text); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+}
+
 // cutList takes a list out of the text of a rulebook.
 func cutList(t *testing.T, text, begin string) string {
 	t.Helper()
@@ -137,7 +182,7 @@ func FuzzKeyword(f *testing.F) {
 	for _, text := range []string{"STOP", "bus stop", "arre\u0302t", "s t o p", "\xff🛑\u200d", "Yes", "don’t text"} {
 		f.Add(text)
 	}
-	rb := Default()
+	rb := book()
 	f.Fuzz(func(t *testing.T, text string) {
 		if got := rb.Keyword(text + ". Please unsubscribe me."); got != OptOutMaybe {
 			t.Fatalf("%q hides a wish to stop: %d", text, got)

@@ -6,7 +6,8 @@ import (
 )
 
 // Vet refuses a case that names as withdrawn what no rule of rb has: the
-// restriction would be passed over, and the message sent.
+// restriction would be passed over, and the message sent. A rulebook that
+// Parse did not make knows no name.
 func (rb *Rulebook) Vet(c *Case) error {
 	for _, name := range c.Sender.RestrictedFeatures {
 		if !rb.hasFeature(name) {
@@ -18,10 +19,11 @@ func (rb *Rulebook) Vet(c *Case) error {
 
 // Unasked is the first capability of the case's sender that no rule of rb
 // asks for, such as a misspelt one; "" where there is none. It permits
-// nothing, so that it does no harm but to puzzle.
+// nothing, so that it does no harm but to puzzle. A rulebook that Parse did
+// not make asks for none.
 func (rb *Rulebook) Unasked(c *Case) string {
 	for _, name := range c.Sender.Capabilities {
-		if !contains(rb.index.capabilities, name) {
+		if !contains(rb.made().capabilities, name) {
 			return name
 		}
 	}
@@ -29,8 +31,9 @@ func (rb *Rulebook) Unasked(c *Case) string {
 }
 
 func (rb *Rulebook) hasFeature(name string) bool {
-	_, kind := rb.index.kinds[name]
-	return kind || len(rb.index.byTag[name]) > 0 || name != "" && len(rb.index.byVia[name]) > 0
+	ix := rb.made()
+	_, kind := ix.kinds[name]
+	return kind || len(ix.byTag[name]) > 0 || name != "" && len(ix.byVia[name]) > 0
 }
 
 // like suggests a name that differs in case only.

@@ -8,7 +8,7 @@ import (
 // TestVet refuses withdrawn features that no rule has, which would restrict
 // nothing.
 func TestVet(t *testing.T) {
-	rb := Default()
+	rb := book()
 	for name, want := range map[string]string{
 		"HUMAN_AGENT": "", "SHIPPING_UPDATE": "", "private_reply": "", "utility": "", "standard": "",
 		"human_agent":   `sender.restricted_features: "human_agent": no tag, via or template kind of the rulebook: did you mean HUMAN_AGENT?`,
@@ -26,7 +26,7 @@ func TestVet(t *testing.T) {
 }
 
 func TestUnasked(t *testing.T) {
-	rb := Default()
+	rb := book()
 	for _, tt := range []struct {
 		has  []string
 		want string
@@ -35,6 +35,26 @@ func TestUnasked(t *testing.T) {
 	} {
 		if got := rb.Unasked(&Case{Sender: Sender{Capabilities: tt.has}}); got != tt.want {
 			t.Errorf("%v: %q, want %q", tt.has, got, tt.want)
+		}
+	}
+}
+
+// TestBlindRulebooks asks what Parse did not make for its names.
+func TestBlindRulebooks(t *testing.T) {
+	for _, rb := range []*Rulebook{nil, {}, {Permissions: []Permission{{Capability: "utility"}}}} {
+		c := Case{Sender: Sender{Capabilities: []string{"utility"}}}
+		if got := rb.Unasked(&c); got != "utility" {
+			t.Errorf("asked for %q", got)
+		}
+		if got := rb.Capabilities(); got != nil {
+			t.Errorf("capabilities %v", got)
+		}
+		if err := rb.Vet(&c); err != nil {
+			t.Errorf("nothing withdrawn: %v", err)
+		}
+		c.Sender.RestrictedFeatures = []string{"HUMAN_AGENT"}
+		if err := rb.Vet(&c); err == nil {
+			t.Error("knows what is withdrawn")
 		}
 	}
 }

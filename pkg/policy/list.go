@@ -187,5 +187,18 @@ func (l *Listed) Bound() string {
 	}
 }
 
-// Capabilities returns what rules ask a sender to have, whatever the day.
-func (rb *Rulebook) Capabilities() []string { return slices.Clone(rb.index.capabilities) }
+// Capabilities returns what rules ask a sender to have, whatever the day; nil
+// from a rulebook that Parse did not make.
+func (rb *Rulebook) Capabilities() []string { return slices.Clone(rb.made().capabilities) }
+
+// Window is how long after a contact wrote the longest window of any day is
+// open, ads aside.
+func (rb *Rulebook) Window() time.Duration {
+	var longest time.Duration
+	for i := range rb.Permissions {
+		if p := &rb.Permissions[i]; p.By == "window" && p.Since == "last_inbound" {
+			longest = max(longest, time.Duration(p.Limit))
+		}
+	}
+	return longest
+}

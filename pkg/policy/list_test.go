@@ -28,7 +28,7 @@ func TestListStates(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var got []string
-		for _, l := range List(Default(), date(t, tt.at)) {
+		for _, l := range List(book(), date(t, tt.at)) {
 			if l.Rule == tt.rule && (tt.tag == "" || slices.Contains(l.Names, tt.tag)) {
 				got = append(got, l.State)
 			}
@@ -41,7 +41,7 @@ func TestListStates(t *testing.T) {
 
 func TestListLimitOfTheDay(t *testing.T) {
 	for day, want := range map[string]time.Duration{"2025-08-31": 24 * time.Hour, "2025-09-01": 48 * time.Hour} {
-		for _, l := range List(Default(), date(t, day)) {
+		for _, l := range List(book(), date(t, day)) {
 			if l.Rule == "marketing_message" && time.Duration(l.Limit) != want {
 				t.Errorf("%s: limit %s", day, l.Limit)
 			}
@@ -62,7 +62,7 @@ func TestDiff(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var got []string
-		for _, c := range Diff(Default(), date(t, tt.from), date(t, tt.to)) {
+		for _, c := range Diff(book(), date(t, tt.from), date(t, tt.to)) {
 			got = append(got, fmt.Sprintf("%s %s %s", c.Date, c.Rule, c.What))
 		}
 		if s := strings.Join(got, "; "); s != tt.want {

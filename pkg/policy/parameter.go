@@ -79,6 +79,9 @@ func (c *Check) settings() []Parameter {
 
 func (p *Permission) parameters() []Parameter {
 	var s settings
+	if p.By == "tag" { // by template, it is the name that asks
+		s.word("kind", p.Kind)
+	}
 	s.word("since", p.Since)
 	s.length("limit", p.Limit)
 	s.length("max", p.Max)

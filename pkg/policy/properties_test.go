@@ -82,7 +82,7 @@ func draw(t *rapid.T, rb *Rulebook, zs []*time.Location) drawn {
 		Origin:   rapid.SampledFrom([]string{"", "broadcast", "flow", "agent"}).Draw(t, "origin"),
 		FlowType: rapid.SampledFrom([]string{"", "auto_reply", "automation", "notification"}).Draw(t, "flow type"),
 		Tag:      rapid.SampledFrom(tags).Draw(t, "tag"), Via: rapid.SampledFrom(vias).Draw(t, "via"), Promotional: flag("promotional"),
-		Text: rapid.SampledFrom([]string{"Hello", "20% off at https://example.com", "4111 1111 1111 1111", ""}).Draw(t, "text"), HasTemplate: flag("template"),
+		Text: rapid.SampledFrom([]string{"Hello", "20% off at https://example.com", "A big sale", "See www.example.no", "4111 1111 1111 1111", ""}).Draw(t, "text"), HasTemplate: flag("template"),
 	}
 	if d.m.HasTemplate {
 		d.m.Template.Kind = rapid.SampledFrom([]string{"", "standard", "mtm", "utility", "customer_feedback", "carousel"}).Draw(t, "kind")
@@ -96,7 +96,7 @@ func capabilities() []string {
 
 // property runs check on drawn cases.
 func property(t *testing.T, check func(t *rapid.T, rb *Rulebook, d drawn)) {
-	rb, zs := Default(), zones(t)
+	rb, zs := book(), zones(t)
 	rapid.Check(t, func(t *rapid.T) { check(t, rb, draw(t, rb, zs)) })
 }
 

@@ -10,7 +10,7 @@ import (
 // TestReasonsAreInOrder holds the list of reasons to the order that its page
 // promises: that of the checks, then that of the conditions.
 func TestReasonsAreInOrder(t *testing.T) {
-	rb := Default()
+	rb := book()
 	var checks, conditions []reason.Code
 	for _, e := range reason.All() {
 		switch {
@@ -36,7 +36,7 @@ func TestReasonsAreInOrder(t *testing.T) {
 // rulebook.
 func TestWarningsAreExplained(t *testing.T) {
 	var want, got []string
-	for _, a := range Default().Advice {
+	for _, a := range book().Advice {
 		if !slices.Contains(want, a.ID) {
 			want = append(want, a.ID)
 		}

@@ -49,7 +49,6 @@ func undecodable(err error) *Refusal {
 
 // reworded takes what only a Go programmer would read out of the decoder's words.
 func reworded(text string) string {
-	text = regexp.MustCompile(` in type policy\.\w+$`).ReplaceAllString(text, " here: correct its name or remove it")
 	m := regexp.MustCompile("^cannot unmarshal !!\\w+(?: (`.*`))? into (.+)$").FindStringSubmatch(text)
 	if m == nil {
 		return text
@@ -77,11 +76,10 @@ var fault = regexp.MustCompile(`^([a-z_]+)(?:\[([^\]]+)\])?(?: "[^"]*")?(?:: ([a
 
 // located finds the line of what validate refused: that of the field where
 // the entry has it, else of the entry, else of the list.
-func located(data []byte, err error) *Refusal {
+func located(doc *yaml.Node, err error) *Refusal {
 	r := &Refusal{Err: err}
 	m := fault.FindStringSubmatch(err.Error())
-	var doc yaml.Node
-	if m == nil || yaml.Unmarshal(data, &doc) != nil || len(doc.Content) == 0 {
+	if m == nil || len(doc.Content) == 0 {
 		return r
 	}
 	for at, key := doc.Content[0], 1; key < len(m); key++ {

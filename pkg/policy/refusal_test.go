@@ -2,19 +2,41 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
-// refused is one edit of the embedded rulebook, and the one line that refuses
+// shortened is the embedded rulebook with the first line only of its long
+// lists of phrases, and without the longer readings: it is read a hundred times.
+var shortened = sync.OnceValue(func() string {
+	text := regexp.MustCompile(`(?m)^( +(?:phrases|objects|unless|between|until|harmless|review_words|review_phrases|innocent_phrases): \[[^\]\n]*),\n(?:[^\]\n]*\n)*[^\]\n]*\]`).
+		ReplaceAllString(string(embedded), "$1]")
+	papers := strings.Index(text, "\nten_dlc_classes:")
+	return regexp.MustCompile(`(?m)^    decided: .*\n(?:      .*\n)*`).ReplaceAllString(text[:papers], "") + text[papers:]
+})
+
+func TestShortenedIsWhole(t *testing.T) {
+	rb, err := Parse([]byte(shortened()))
+	must(t, err)
+	if len(rb.Checks) != len(book().Checks) || len(rb.Permissions) != len(book().Permissions) || len(shortened()) > len(embedded)*4/5 {
+		t.Errorf("%d checks, %d permissions, %d bytes", len(rb.Checks), len(rb.Permissions), len(shortened()))
+	}
+}
+
+// refused is one edit of the shortened rulebook, and the one line that refuses
 // it. The line number is that of the first line after the edit's place that
 // has `at`.
 type refused struct{ name, old, with, at, want string }
 
 func (c refused) check(t *testing.T) {
 	t.Helper()
-	text := edit(t, c.old, c.with)
-	start := strings.Index(string(embedded), c.old)
+	start := strings.Index(shortened(), c.old)
+	if start < 0 {
+		t.Fatalf("%s: the rulebook has no %q", c.name, c.old)
+	}
+	text := strings.Replace(shortened(), c.old, c.with, 1)
 	from := strings.LastIndex(text[:start], "\n") + 1
 	if strings.HasPrefix(c.at, "^") { // above the edit
 		from = strings.LastIndex(text[:start], c.at[1:])
@@ -35,6 +57,7 @@ func TestParseRefusesForm(t *testing.T) {
 		{"unknown field of the document", "version: 1\n", "version: 1\nrules: []\n", "rules", "field rules not found here: correct its name or remove it"},
 		{"field of another entry", "    senders_own: true\n", "    senders_own: true\n    regions: [FL]\n", "regions", "field regions not found here: correct its name or remove it"},
 		{"other version", "version: 1\n", "version: 2\n", "version: 2", "version 2: this program reads version 1"},
+		{"merged field", "version: 1\n", "version: 1\n<<: {notes: []}\n", "<<", "field << not found here: correct its name or remove it"},
 		{"no number", "min: 13", "min: many", "min: many", "`many` is not what belongs here: want a number"},
 		{"no list", "tags: [HUMAN_AGENT]", "tags: {HUMAN_AGENT: 1}", "tags: {", "not what belongs here: want a list"},
 		{"no fields", "digits: {min: 13, max: 19}", "digits: 13", "digits", "`13` is not what belongs here: want fields below it, by name"},
@@ -103,7 +126,15 @@ func TestParseRefusesChecks(t *testing.T) {
 		{"length left out", "      messenger: {max: 2000, unit: code_points}\n", "", "^    lengths", `checks[15] "text_too_long": lengths: messenger is missing: give it a length, or name the other channels under channels`},
 		{"unit", "unit: bytes", "unit: letters", "^    lengths", `checks[15] "text_too_long": lengths: "instagram": want a channel, max from 1 and unit bytes or code_points`},
 		{"no digits", "    digits: {min: 13, max: 19}\n", "", "^  - id: card_number", `checks[11] "card_number": digits is missing: this check looks for it`},
-		{"digits", "{min: 13, max: 19}", "{min: 13, max: 9}", "digits", `checks[11] "card_number": digits: 13 to 9: min must be at least 1 and max not below it`},
+		{"digits", "{min: 13, max: 19}", "{min: 13, max: 9}", "digits", `checks[11] "card_number": digits: 13 to 9: min must be at least 1, and max not below it nor above 34`},
+		{"digits without end", "{min: 13, max: 19}", "{min: 13, max: 35}", "digits", `checks[11] "card_number": digits: 13 to 35: min must be at least 1, and max not below it nor above 34`},
+		{"within less than nothing", "within: 8", "within: -1", "within", `checks[13] "payment_data_requested": within: -1: want 1 to 50 words`},
+		{"within without end", "within: 8", "within: 51", "within", `checks[13] "payment_data_requested": within: 51: want 1 to 50 words`},
+		{"within of another", "  - id: sender_paused\n", "  - id: sender_paused\n    within: -1\n", "within", `checks[3] "sender_paused": within: this check does not look at it: remove it`},
+		{"denial of four words", "unless: [never,", "unless: [not in a million,", "unless", `checks[13] "payment_data_requested": unless: "not in a million": want one to three words: it would not be found before a request`},
+		{"denial with a hyphen", "unless: [never,", "unless: [no-one,", "unless", `checks[13] "payment_data_requested": unless: "no-one": want one to three words: it would not be found before a request`},
+		{"denial with an end", "unless: [never,", "unless: [never!,", "unless", `checks[13] "payment_data_requested": unless: "never!": want one to three words: it would not be found before a request`},
+		{"between of two words", "between: [ever,", "between: [ever so,", "between", `checks[13] "payment_data_requested": between: "ever so": want a single word: it would not be found before a request`},
 		{"country", "AD: 24", "Andorra: 24", "iban", `checks[12] "account_number": iban: iban "Andorra": 24: want two capitals and a length of 5 to 34`},
 		{"spaces", "objects: [card number,", `objects: ["card number ",`, "objects", `checks[13] "payment_data_requested": objects: "card number ": an empty phrase would be found everywhere, and one with spaces around it nowhere`},
 	} {
@@ -138,6 +169,7 @@ func TestParseRefusesPermissions(t *testing.T) {
 		{"country", "excluded_countries: [AT,", "excluded_countries: [at,", "excluded_countries", `permissions[16] "marketing_message": excluded_countries: "at": want two capitals, as in NO`},
 		{"tag twice", "tags: [HUMAN_AGENT]", "tags: [HUMAN_AGENT, HUMAN_AGENT]", "tags", `permissions[3] "human_agent": tags: "HUMAN_AGENT" is listed twice`},
 		{"use of another tag", "      BUSINESS_PRODUCTIVITY: {", "      GAME_EVENT: {", "^    uses", `permissions[9] "legacy_tag": uses: uses "GAME_EVENT": not one of its tags`},
+		{"consent that nobody asks for", "    channels: [sms]\n    promotional: true\n", "    promotional: true\n", "^  - id: sms_consent", `permissions[18] "sms_consent": channels: by consent on messenger, where no check consent_missing asks for it: everybody would be sent to; name the channels of that check`},
 		{"via of two", "    via: one_time_notification\n", "    via: private_reply\n", "via", `permissions[14] "one_time_notification": via: private_reply is asked for under permissions[12] "private_reply" too, at the same time and place: end one before the other begins`},
 	} {
 		c.check(t)
@@ -173,6 +205,9 @@ func TestParseRefusesTheRest(t *testing.T) {
 		{"class", "counted: campaign", "counted: company", "id: att_high", `ten_dlc_classes[0] "att_high": counted: "company": want campaign, brand, number`},
 		{"score", "{min: 75, max: 100}", "{min: 75, max: 101}", "id: att_high", `ten_dlc_classes[0] "att_high": score: 75 to 101: want 1 to 100, min not above max`},
 		{"no rate", "counted: campaign, per_minute: 75,", "counted: campaign,", "id: att_low_volume", `ten_dlc_classes[3] "att_low_volume": per_second, per_minute or per_day is missing: give at least one above 0`},
+		{"rate that is none", "counted: campaign, per_minute: 75,", "counted: campaign, per_second: .nan,", "id: att_low_volume", `ten_dlc_classes[3] "att_low_volume": per_second: NaN: want a number`},
+		{"rate without end", "counted: campaign, per_minute: 75,", "counted: campaign, per_second: .inf,", "id: att_low_volume", `ten_dlc_classes[3] "att_low_volume": per_second: +Inf: want a number`},
+		{"short below nothing", "  review_short: ", "  review_short: -", "review_short", `keywords: review_short: -3: want 0 or more words`},
 		{"row", "    row: I.1\n", "    row: R1\n", "row", `contradictions[0] "i1": row: "R1": want I. and a number`},
 		{"no question", "    about: End of the legacy tags\n", "", "^  - id: i1", `contradictions[0] "i1": about is missing: name the question in a few words`},
 		{"nowhere to set", "    configure: nothing\n", "", "^  - id: i8", `contradictions[7] "i8": configure is missing: say where another reading is set, or nothing`},

@@ -105,7 +105,7 @@ func TestPaymentDataRequested(t *testing.T) {
 		"Send us a photo of your cake and tell your friends, your family, your neighbours and then everybody else about the card number game",
 		"Your account number is at the top of every invoice.",
 	}
-	rb := Default()
+	rb := book()
 	for _, text := range asks {
 		if got := judged(rb, text); got != reason.PaymentDataRequested {
 			t.Errorf("sent, %q: %q", got, text)
@@ -155,7 +155,7 @@ func TestRequestLimits(t *testing.T) {
 
 // TestRequestAllocatesNothing looks at a text that is searched to its end.
 func TestRequestAllocatesNothing(t *testing.T) {
-	rb := Default()
+	rb := book()
 	at, m, f, s := benchCase()
 	m.Text = strings.Repeat("Never send us your card number. ", 30)
 	if n := testing.AllocsPerRun(100, func() { Evaluate(rb, at, m, f, s) }); n != 0 {
@@ -169,7 +169,7 @@ func FuzzRequest(f *testing.F) {
 	for _, text := range []string{"Please send us your card number", "Never, ever share your PIN", "don’t send us\xff IBAN", "'send' us; 'pin'", "reply with e.g. card\nnumber"} {
 		f.Add(text)
 	}
-	r := newRequest(findCheck(f, Default(), reason.PaymentDataRequested))
+	r := newRequest(findCheck(f, book(), reason.PaymentDataRequested))
 	f.Fuzz(func(t *testing.T, text string) {
 		asks := r.in(text)
 		if r.in(upperASCII(text)) != asks {

@@ -12,6 +12,7 @@ import (
 	_ "embed"
 	"errors"
 	"io"
+	"reflect"
 
 	"go.yaml.in/yaml/v3"
 
@@ -248,20 +249,29 @@ func Embedded() []byte { return bytes.Clone(embedded) }
 
 // Parse reads one YAML document. A field that it does not know, a source key
 // that is not listed and a rule that could never be judged are errors: each
-// is a *Refusal, one line that names the line at fault.
+// is a *Refusal, one line that names the line at fault. A list has at most
+// 2,000 names or 300 entries.
 func Parse(data []byte) (*Rulebook, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
-	dec.KnownFields(true)
-	var rb Rulebook
-	if err := dec.Decode(&rb); err != nil {
+	var doc, more yaml.Node
+	if err := dec.Decode(&doc); err != nil {
 		return nil, undecodable(err)
 	}
-	var more yaml.Node
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, &Refusal{Line: more.Line, Err: errors.New("more than one document: keep one")}
 	}
+	if r := tooLarge(&doc); r != nil {
+		return nil, r
+	}
+	if r := (shape{}).unknown(&doc, reflect.TypeFor[Rulebook]()); r != nil {
+		return nil, r
+	}
+	var rb Rulebook
+	if err := doc.Decode(&rb); err != nil {
+		return nil, undecodable(err)
+	}
 	if err := rb.validate(); err != nil {
-		return nil, located(data, err)
+		return nil, located(&doc, err)
 	}
 	rb.Keywords.lower()
 	rb.index = rb.compile()

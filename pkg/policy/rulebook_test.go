@@ -82,14 +82,14 @@ func TestOrderIsData(t *testing.T) {
 	if v := Evaluate(rb, at, m, f, s); v.Reason != reason.TagNeedsHuman {
 		t.Errorf("reason %s", v.Reason)
 	}
-	if v := Evaluate(Default(), at, m, f, s); v.Reason != reason.TagPromotional {
+	if v := Evaluate(book(), at, m, f, s); v.Reason != reason.TagPromotional {
 		t.Errorf("reason %s by default", v.Reason)
 	}
 }
 
 func TestNothingToJudge(t *testing.T) {
 	at, m, f, s := benchCase()
-	rb := Default()
+	rb := book()
 	verdicts := []Verdict{
 		Evaluate(nil, at, m, f, s), Evaluate(&Rulebook{}, at, m, f, s), Evaluate(rb, at, nil, f, s), Evaluate(rb, at, m, nil, s), Evaluate(rb, at, m, f, nil),
 	}
@@ -108,12 +108,12 @@ func TestUnknownChannel(t *testing.T) {
 	at, m, f, _ := benchCase()
 	for _, channel := range []Channel{"", "fax"} {
 		s := &Sender{Channel: channel}
-		if v := Evaluate(Default(), at, m, f, s); v.Kind != Block || v.Reason != reason.SenderUnresolved {
+		if v := Evaluate(book(), at, m, f, s); v.Kind != Block || v.Reason != reason.SenderUnresolved {
 			t.Errorf("%q: %+v", channel, v)
 		}
 		out := *f
 		out.OptedOutAll = true
-		if v := Evaluate(Default(), at, m, &out, s); v.Reason != reason.OptedOut {
+		if v := Evaluate(book(), at, m, &out, s); v.Reason != reason.OptedOut {
 			t.Errorf("%q, opted out: %+v", channel, v)
 		}
 	}
@@ -137,7 +137,7 @@ func TestDefaultIsFresh(t *testing.T) {
 // is given by exactly one place of the rulebook or of permit.
 func TestEveryReasonHasACheck(t *testing.T) {
 	given := []reason.Code{reason.ViaUnknown, reason.ViaRetired, reason.TagUnknown, reason.TagRetired, reason.WindowClosed, reason.QuietHours}
-	rb := Default()
+	rb := book()
 	for _, c := range rb.Checks {
 		given = append(given, reason.Code(c.ID))
 	}
@@ -215,7 +215,7 @@ func fields(typ reflect.Type) []string {
 // TestTheTableIsWhole wants every row of the policy table and every legacy tag.
 func TestTheTableIsWhole(t *testing.T) {
 	rows, tags := map[string]bool{}, map[string]bool{}
-	for _, l := range List(Default(), time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)) {
+	for _, l := range List(book(), time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)) {
 		for row := range strings.SplitSeq(l.Row, ", ") {
 			rows[row] = true
 		}

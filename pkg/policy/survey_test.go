@@ -10,7 +10,7 @@ import (
 // A list that has a phrase in a text is never left out of its survey,
 // whatever stands around the phrase.
 func TestSurveyLeavesNothingOut(t *testing.T) {
-	rb := Default()
+	rb := book()
 	var phrases []string
 	for i := range rb.Checks {
 		phrases = append(phrases, rb.Checks[i].Objects...)

@@ -13,7 +13,7 @@ import (
 // TestExplainAgrees holds the rules tried against the verdict for every case
 // of testdata.
 func TestExplainAgrees(t *testing.T) {
-	rb := Default()
+	rb := book()
 	examples(t, func(file string, e example) {
 		c := e.read(t)
 		if fault := disagrees(rb, Explain(rb, c.At, &c.Message, &c.Facts, &c.Sender), c.Judge(rb)); fault != "" {
@@ -24,13 +24,53 @@ func TestExplainAgrees(t *testing.T) {
 
 // TestExplainAgreesAnywhere does the same for cases that nobody thought of.
 func TestExplainAgreesAnywhere(t *testing.T) {
-	rb, zs := Default(), zones(t)
+	rb, zs := book(), zones(t)
 	rapid.Check(t, func(t *rapid.T) {
 		d := draw(t, rb, zs)
 		if fault := disagrees(rb, Explain(rb, d.at, &d.m, &d.f, &d.s), d.judge(rb)); fault != "" {
 			t.Fatalf("%+v: %s", d, fault)
 		}
 	})
+}
+
+// TestExplainAgreesUnderAnyBook does the same under rulebooks that nobody
+// thought of.
+func TestExplainAgreesUnderAnyBook(t *testing.T) {
+	zs := zones(t)
+	books(t, func(t *rapid.T, rb *Rulebook) {
+		d := draw(t, rb, zs)
+		if rapid.Bool().Draw(t, "unrefused") {
+			d.unrefuse()
+		}
+		if fault := disagrees(rb, Explain(rb, d.at, &d.m, &d.f, &d.s), d.judge(rb)); fault != "" {
+			t.Fatalf("%+v under %+v: %s", d, rb.Advice, fault)
+		}
+	})
+}
+
+// TestExplainSaysWhatAdviceFound asks for both where advice looks for wording
+// and links.
+func TestExplainSaysWhatAdviceFound(t *testing.T) {
+	rb := *book()
+	rb.Advice = []Advice{{Clause: Clause{ID: "both"}, Phrases: []string{"sale"}, Links: Links{Prefixes: []string{"www."}, Domains: []string{"com"}}}}
+	rb.index = rb.compile()
+	at, m, f, s := benchCase()
+	for text, want := range map[string]string{
+		"a big sale":                  "passed: the text has no link",
+		"at www.x.example":            "passed: the text has no such wording",
+		"hello":                       "passed: the text has no such wording",
+		"a big sale at www.x.example": `warned: the text has "sale" and a link`,
+		"a sale: x.com":               `warned: the text has "sale" and a link`,
+	} {
+		m.Text = text
+		tried := Explain(&rb, at, m, f, s)
+		if fault := disagrees(&rb, tried, Evaluate(&rb, at, m, f, s)); fault != "" {
+			t.Errorf("%s: %s", text, fault)
+		}
+		if said := lines(tried); !strings.Contains(said, "\nadvice both "+want) {
+			t.Errorf("%s: not said: %s\nin:%s", text, want, said)
+		}
+	}
 }
 
 // disagrees says how the rules tried and the verdict fall apart, or "": one
@@ -164,7 +204,7 @@ func TestExplainSays(t *testing.T) {
 		}},
 	}
 	for name, tt := range tests {
-		tried := Explain(Default(), at, &tt.m, &tt.f, &tt.s)
+		tried := Explain(book(), at, &tt.m, &tt.f, &tt.s)
 		said := lines(tried)
 		for _, want := range tt.want {
 			if !strings.Contains(said, "\n"+want) {

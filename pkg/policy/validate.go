@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,7 +49,8 @@ func (rb *Rulebook) validateSections() error {
 }
 
 func (rb *Rulebook) validateSources() error {
-	for key, s := range rb.Sources {
+	for _, key := range slices.Sorted(maps.Keys(rb.Sources)) { // of two faults always the same is told
+		s := rb.Sources[key]
 		at := fmt.Sprintf("sources[%s]", key)
 		switch {
 		case s.Title == "":
@@ -103,17 +105,36 @@ func channelsKnown(at string, cs []Channel) error {
 	return nil
 }
 
-// oneOf checks every word of a field against the words that are known.
-func oneOf(field string, words, known []string) error {
-	for i, w := range words {
-		if !slices.Contains(known, w) {
-			return fmt.Errorf("%s: %q: want %s", field, w, strings.Join(known, ", "))
-		}
-		if slices.Contains(words[:i], w) {
-			return fmt.Errorf("%s: %q is listed twice", field, w)
+// vocabulary is words that are known, in their order and for looking up.
+type vocabulary struct {
+	list []string
+	set  map[string]bool
+}
+
+func newVocabulary(list []string) vocabulary {
+	v := vocabulary{set: make(map[string]bool, len(list))}
+	for _, s := range list {
+		if !v.set[s] {
+			v.list, v.set[s] = append(v.list, s), true
 		}
 	}
-	return nil
+	return v
+}
+
+func (v vocabulary) has(s string) bool { return v.set[s] }
+
+// String is the words in one line, of very many the first.
+func (v vocabulary) String() string {
+	const most = 40
+	if len(v.list) > most {
+		return fmt.Sprintf("%s or one of %d more", strings.Join(v.list[:most], ", "), len(v.list)-most)
+	}
+	return strings.Join(v.list, ", ")
+}
+
+// oneOf checks every word of a field against the words that are known.
+func oneOf(field string, words []string, known vocabulary) error {
+	return unique(field, words, known.has, known.String())
 }
 
 // The words that a case may use, and so a rule.

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -62,9 +63,11 @@ func (rb *Rulebook) parameters(c *Check) error {
 	}
 	for _, err := range []error{
 		c.idle(), c.missing(),
-		oneOf("except", c.Except, numberTypeNames()), oneOf("kinds", c.Kinds, rb.kindNames()), oneOf("flow_types", c.FlowTypes, flowTypeNames()),
+		oneOf("except", c.Except, newVocabulary(numberTypeNames())), oneOf("kinds", c.Kinds, newVocabulary(rb.kindNames())),
+		oneOf("flow_types", c.FlowTypes, newVocabulary(flowTypeNames())),
 		c.numbers(), noneEmpty("phrases", c.Phrases), noneEmpty("objects", c.Objects), noneEmpty("unless", c.Unless),
 		noneEmpty("between", c.Between), noneEmpty("until", c.Until), noneEmpty("harmless", c.Harmless),
+		deniable("unless", c.Unless, longestDenial, "one to three words"), deniable("between", c.Between, 1, "a single word"),
 	} {
 		if err != nil {
 			return err
@@ -111,7 +114,7 @@ func (c *Check) fields() []checkField {
 		one("lengths", len(c.Lengths) > 0, reason.TextTooLong),
 		one("phrases", len(c.Phrases) > 0, reason.PaymentDataRequested),
 		one("objects", len(c.Objects) > 0, reason.PaymentDataRequested),
-		one("within", c.Within > 0, reason.PaymentDataRequested),
+		one("within", c.Within != 0, reason.PaymentDataRequested),
 	}
 }
 
@@ -141,17 +144,27 @@ func (c *Check) missing() error {
 	return nil
 }
 
+// The work of looking at a text grows with both, so that no rulebook may set
+// them as high as it likes. ISO/IEC 7812 has up to 19 digits.
+const (
+	maxCardDigits = 34
+	maxWithin     = 50
+)
+
 func (c *Check) numbers() error {
-	if reason.Code(c.ID) == reason.CardNumber && (c.Digits.Min < 1 || c.Digits.Max < c.Digits.Min) {
-		return fmt.Errorf("digits: %d to %d: min must be at least 1 and max not below it", c.Digits.Min, c.Digits.Max)
+	switch d := c.Digits; {
+	case reason.Code(c.ID) == reason.CardNumber && (d.Min < 1 || d.Max < d.Min || d.Max > maxCardDigits):
+		return fmt.Errorf("digits: %d to %d: min must be at least 1, and max not below it nor above %d", d.Min, d.Max, maxCardDigits)
+	case c.Within < 0 || c.Within > maxWithin:
+		return fmt.Errorf("within: %d: want 1 to %d words", c.Within, maxWithin)
 	}
-	for country, n := range c.IBAN {
-		if !isCountry(country) || n < 5 || n > ibanMax {
+	for _, country := range slices.Sorted(maps.Keys(c.IBAN)) {
+		if n := c.IBAN[country]; !isCountry(country) || n < 5 || n > ibanMax {
 			return fmt.Errorf("iban: iban %q: %d: want two capitals and a length of 5 to %d", country, n, ibanMax)
 		}
 	}
-	for ch, l := range c.Lengths {
-		if channelSet(ch) == 0 || l.Max < 1 || l.Unit != "bytes" && l.Unit != "code_points" {
+	for _, ch := range slices.Sorted(maps.Keys(c.Lengths)) {
+		if l := c.Lengths[ch]; channelSet(ch) == 0 || l.Max < 1 || l.Unit != "bytes" && l.Unit != "code_points" {
 			return fmt.Errorf("lengths: %q: want a channel, max from 1 and unit bytes or code_points", ch)
 		}
 	}
@@ -183,4 +196,30 @@ func noneEmpty(field string, list []string) error {
 		}
 	}
 	return nil
+}
+
+// deniable refuses what denied would pass over: it goes back over so many
+// words at most, with nothing but spaces between them.
+func deniable(field string, list []string, most int, want string) error {
+	for _, s := range list {
+		if !readBack(s, most) {
+			return fmt.Errorf("%s: %q: want %s: it would not be found before a request", field, s, want)
+		}
+	}
+	return nil
+}
+
+// readBack says whether s, read from its end, is up to most words.
+func readBack(s string, most int) bool {
+	i := len(s)
+	if lastWordEnd(s, i) != i {
+		return false
+	}
+	for range most {
+		if i = wordStart(s, i); i == 0 {
+			return true
+		}
+		i = len(strings.TrimRight(s[:i], " "))
+	}
+	return false
 }

@@ -3,8 +3,11 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
 func (rb *Rulebook) validatePermissions() error {
@@ -13,7 +16,7 @@ func (rb *Rulebook) validatePermissions() error {
 		if err := rb.clause("permissions", i, &p.Clause); err != nil {
 			return err
 		}
-		for _, err := range []error{p.way(), p.idle(), p.bounds(), rb.words(p)} {
+		for _, err := range []error{p.way(), p.idle(), p.bounds(), rb.words(p), rb.consented(p)} {
 			if err != nil {
 				return fmt.Errorf("%s: %w", place("permissions", i, p.ID), err)
 			}
@@ -80,6 +83,26 @@ func (p *Permission) idle() error {
 	return nil
 }
 
+// consented wants consent asked for wherever a permission by consent holds:
+// it looks at no fact itself, and leaves the asking to the check.
+func (rb *Rulebook) consented(p *Permission) error {
+	if p.By != "consent" {
+		return nil
+	}
+	var asked channels
+	for i := range rb.Checks {
+		if c := &rb.Checks[i]; reason.Code(c.ID) == reason.ConsentMissing { // on every day, as whole wants it
+			asked |= setOf(c.Channels)
+		}
+	}
+	for _, ch := range []Channel{Messenger, Instagram, SMS} {
+		if setOf(p.Channels)&^asked&channelSet(ch) != 0 {
+			return fmt.Errorf("channels: by consent on %s, where no check consent_missing asks for it: everybody would be sent to; name the channels of that check", ch)
+		}
+	}
+	return nil
+}
+
 // bounds checks the limits.
 func (p *Permission) bounds() error {
 	needed := p.By == "window" || p.Since == sinceComment || p.Since == sinceToken
@@ -106,9 +129,10 @@ func (rb *Rulebook) words(p *Permission) error {
 	for _, a := range rb.Openers {
 		openers = append(openers, a.ID)
 	}
+	kinds := newVocabulary(rb.kindNames())
 	for _, err := range []error{
-		oneOf("authors", p.Authors, originNames()), oneOf("opened_by", p.OpenedBy, openers), oneOf("template", given(p.Template), rb.kindNames()),
-		oneOf("kind", given(p.Kind), rb.kindNames()), unique("tags", p.Tags, func(s string) bool { return s != "" && !strings.ContainsAny(s, " \t\n") }, "a tag without spaces"),
+		oneOf("authors", p.Authors, newVocabulary(originNames())), oneOf("opened_by", p.OpenedBy, newVocabulary(openers)), oneOf("template", given(p.Template), kinds),
+		oneOf("kind", given(p.Kind), kinds), unique("tags", p.Tags, func(s string) bool { return s != "" && !strings.ContainsAny(s, " \t\n") }, "a tag without spaces"),
 		unique("use_cases", p.UseCases, name.MatchString, "a name of a-z 0-9 _"), unique("excluded_countries", p.Excluded, isCountry, "two capitals, as in NO"),
 		unique("via", given(p.Via), name.MatchString, "a name of a-z 0-9 _"), unique("capability", given(p.Capability), name.MatchString, "a name of a-z 0-9 _"),
 	} {
@@ -116,8 +140,9 @@ func (rb *Rulebook) words(p *Permission) error {
 			return err
 		}
 	}
-	for tag := range p.Uses {
-		if !slices.Contains(p.Tags, tag) {
+	tags := newVocabulary(p.Tags)
+	for _, tag := range slices.Sorted(maps.Keys(p.Uses)) {
+		if !tags.has(tag) {
 			return fmt.Errorf("uses: uses %q: not one of its tags", tag)
 		}
 	}
@@ -133,13 +158,15 @@ func given(s string) []string {
 
 // unique wants each word of a field once, and as ok wants it.
 func unique(field string, words []string, ok func(string) bool, want string) error {
-	for i, w := range words {
+	seen := map[string]bool{}
+	for _, w := range words {
 		if !ok(w) {
 			return fmt.Errorf("%s: %q: want %s", field, w, want)
 		}
-		if slices.Contains(words[:i], w) {
+		if seen[w] {
 			return fmt.Errorf("%s: %q is listed twice", field, w)
 		}
+		seen[w] = true
 	}
 	return nil
 }
@@ -147,16 +174,18 @@ func unique(field string, words []string, ok func(string) bool, want string) err
 // validateVersions refuses two permissions that a message asks for by the
 // same name, on one channel and day: only the first would be looked at.
 func (rb *Rulebook) validateVersions() error {
+	by := map[string][]int{} // permissions by what is written to ask for them
 	for i := range rb.Permissions {
-		for k := range i {
-			a, b := &rb.Permissions[k], &rb.Permissions[i]
-			shared := common(a.written(), b.written())
-			if shared == "" || !a.term().meets(b.term()) {
-				continue
+		b := &rb.Permissions[i]
+		for _, w := range b.written() {
+			for _, k := range by[w] {
+				if a := &rb.Permissions[k]; a.term().meets(b.term()) {
+					field, word, _ := strings.Cut(w, " ")
+					return fmt.Errorf("%s: %s: %s is asked for under permissions[%d] %q too, at the same time and place: end one before the other begins",
+						place("permissions", i, b.ID), field, word, k, a.ID)
+				}
 			}
-			field, word, _ := strings.Cut(shared, " ")
-			return fmt.Errorf("%s: %s: %s is asked for under permissions[%d] %q too, at the same time and place: end one before the other begins",
-				place("permissions", i, b.ID), field, word, k, a.ID)
+			by[w] = append(by[w], i)
 		}
 	}
 	return nil
@@ -175,15 +204,6 @@ func (p *Permission) written() []string {
 		out = append(out, "kind "+p.Kind)
 	}
 	return out
-}
-
-func common(a, b []string) string {
-	for _, s := range b {
-		if slices.Contains(a, s) {
-			return s
-		}
-	}
-	return ""
 }
 
 // meets says whether two terms hold on one channel at one moment.

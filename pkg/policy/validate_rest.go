@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,24 +43,16 @@ func (rb *Rulebook) validateHours() error {
 const maxAdvice = 12
 
 func (rb *Rulebook) validateAdvice() error {
-	var ids, names, tags []string
-	for _, p := range rb.Permissions {
-		if !slices.Contains(ids, p.ID) {
-			ids = append(ids, p.ID)
-		}
-		for _, tag := range p.Tags {
-			if !slices.Contains(tags, tag) {
-				tags = append(tags, tag)
-			}
-		}
-	}
+	ids, tags := rb.permitted()
+	var names []string
 	for i := range rb.Advice {
 		a := &rb.Advice[i]
 		if err := rb.clause("advice", i, &a.Clause); err != nil {
 			return err
 		}
 		for _, err := range []error{
-			oneOf("under", a.Under, ids), oneOf("under_by", a.UnderBy, wayNames()), oneOf("not_under", a.NotUnder, ids), oneOf("authors", a.Authors, originNames()),
+			oneOf("under", a.Under, ids), oneOf("under_by", a.UnderBy, newVocabulary(wayNames())), oneOf("not_under", a.NotUnder, ids),
+			oneOf("authors", a.Authors, newVocabulary(originNames())),
 			noneEmpty("phrases", a.Phrases), numbersLate("phrases", a.Phrases), noneEmpty("harmless", a.Harmless), noneEmpty("links", a.Links.Prefixes), noneEmpty("links", a.Links.Domains), oneOf("tags", a.Tags, tags),
 		} {
 			if err != nil {
@@ -74,6 +67,16 @@ func (rb *Rulebook) validateAdvice() error {
 		return fmt.Errorf("advice: %d names: at most %d, since a verdict's warnings are laid out beforehand; entries may share a name", len(names), maxAdvice)
 	}
 	return nil
+}
+
+// permitted is the ids and the tags of the permissions.
+func (rb *Rulebook) permitted() (ids, tags vocabulary) {
+	var byID, byTag []string
+	for i := range rb.Permissions {
+		byID = append(byID, rb.Permissions[i].ID)
+		byTag = append(byTag, rb.Permissions[i].Tags...)
+	}
+	return newVocabulary(byID), newVocabulary(byTag)
 }
 
 func (rb *Rulebook) validateKeywords() error {
@@ -120,6 +123,8 @@ func (c *TenDLCClass) whole() error {
 		return fmt.Errorf("counted: %q: want %s", c.Counted, strings.Join(counted, ", "))
 	case c.Score != Range{} && (c.Score.Min < 1 || c.Score.Max < c.Score.Min || c.Score.Max > 100):
 		return fmt.Errorf("score: %d to %d: want 1 to 100, min not above max", c.Score.Min, c.Score.Max)
+	case math.IsNaN(c.PerSecond) || math.IsInf(c.PerSecond, 0):
+		return fmt.Errorf("per_second: %v: want a number", c.PerSecond)
 	case c.PerSecond < 0 || c.PerMinute < 0 || c.PerDay < 0 || c.PerSecond == 0 && c.PerMinute == 0 && c.PerDay == 0:
 		return errors.New("per_second, per_minute or per_day is missing: give at least one above 0")
 	default:

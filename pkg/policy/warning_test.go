@@ -51,7 +51,7 @@ func TestWarning(t *testing.T) {
 // TestEveryWarningHasWords asks for the words of whatever a verdict may warn
 // of, at the moment and on the channel that it was judged for.
 func TestEveryWarningHasWords(t *testing.T) {
-	rb := Default()
+	rb := book()
 	at, m, f, s := benchCase()
 	m.Origin, m.Tag, m.Text = "broadcast", "", "A sale: 20 % off"
 	v := Evaluate(rb, at, m, f, s)
@@ -67,7 +67,7 @@ func TestEveryWarningHasWords(t *testing.T) {
 
 func TestAcknowledgeIsListed(t *testing.T) {
 	asked := map[string]bool{}
-	for _, l := range List(Default(), date(t, "2026-11-22")) {
+	for _, l := range List(book(), date(t, "2026-11-22")) {
 		if asked[l.Rule] = l.Acknowledge; l.Acknowledge && l.Group != "advice" {
 			t.Errorf("%s is no advice", l.Rule)
 		}
@@ -87,7 +87,7 @@ func TestRefusalNamesTheLine(t *testing.T) {
 		return strings.Count(before, "\n") + 1
 	}
 	for name, c := range map[string]struct{ old, with, at, want string }{
-		"unknown field":      {"    acknowledge: true\n", "    acknowlege: true\n", "    acknowlege", "field acknowlege not found"},
+		"unknown field":      {"    acknowledge: true\n", "    acknowledges: true\n", "    acknowledges", "field acknowledges not found"},
 		"neither yes nor no": {"    acknowledge: true\n", "    acknowledge: perhaps\n", "acknowledge: perhaps", "want true or false"},
 		"acknowledged check": {"  - id: opted_out\n", "  - id: opted_out\n    acknowledge: true\n", "    acknowledge: true", "field acknowledge not found"},
 		"a date":             {"to: 2026-04-27", "to: 2026-02-30", "to: 2026-02-30", "is not a date"},

@@ -114,12 +114,6 @@ func newLinks(l Links) links {
 
 func (l *links) asked() bool { return l.prefixes.by != nil || l.domains.by != nil }
 
-// in says whether text has a link: one of the prefixes, or a bare host name
-// that ends in one of the domains.
-func (l *links) in(text string) bool {
-	return l.hasPrefix(text) || l.hasHost(text)
-}
-
 // hasPrefix looks for a prefix that something follows, since "www." alone
 // leads nowhere.
 func (l *links) hasPrefix(text string) bool {

@@ -95,6 +95,14 @@ func TestWarnings(t *testing.T) {
 		}
 		codes = append(codes, w.Code)
 	}
+	for _, code := range codes {
+		if w, ok := LookupWarning(code); !ok || w.Code != code {
+			t.Errorf("%s is found as %+v", code, w)
+		}
+	}
+	if w, ok := LookupWarning("no_such_code"); ok {
+		t.Errorf("found %+v", w)
+	}
 	if want := []string{"bulk_discouraged", "links_under_tag", "promotional_wording", "recurring_under_account_update"}; !slices.Equal(codes, want) {
 		t.Errorf("%v, want %v", codes, want)
 	}

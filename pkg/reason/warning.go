@@ -1,5 +1,7 @@
 package reason
 
+import "slices"
+
 // Warning is what an author needs to know of one piece of advice, which
 // refuses nothing. Which texts get it is the rulebook's to say.
 type Warning struct {
@@ -21,4 +23,14 @@ func Warnings() []Warning {
 		{"recurring_under_account_update", "The text reads like something that recurs, under a tag for changes of an account.",
 			"Send what recurs inside the window or, on Messenger, by a utility template."},
 	}
+}
+
+// LookupWarning finds the warning of a code; false means that Carillon's own
+// rulebook has none such.
+func LookupWarning(code string) (Warning, bool) {
+	all := Warnings()
+	if i := slices.IndexFunc(all, func(w Warning) bool { return w.Code == code }); i >= 0 {
+		return all[i], true
+	}
+	return Warning{}, false
 }
