@@ -45,7 +45,7 @@ func TestPolicyExplainHeads(t *testing.T) {
 		"warned":    {"agent", "broadcast", "limit 24 h\n   warning: bulk_discouraged: Narrow the audience to those who expect the\n            message, and write to them by name; where a launch asks for it,\n            acknowledge the warning.\nWhat"},
 		"opted out": {`"last_inbound"`, `"opt_outs":["all"],"last_inbound"`, "a: block opted_out\n   opted out of all messages\nWhat"},
 		"held": {`"agent","text":"x"}`, `"flow","text":"x","template":{"kind":"mtm"},"tag":"T"},"sender":{"channel":"messenger","quiet_hours":{"from":"09:00","to":"12:00"}}`,
-			"a: hold quiet_hours by sender_quiet_hours\n   held until 2026-11-22 12:00Z for quiet_hours: the hour is quiet on the\n   contact's clock\nWhat"},
+			"a: hold quiet_hours by sender_quiet_hours\n   held until 2026-11-22 12:00Z for quiet_hours: the hour is quiet in UTC, no\n   other zone being known\nWhat"},
 		"no such via":    {`"text"`, `"via":"pigeon","text"`, "a: block via_unknown\n   the rulebook has no such name\nWhat"},
 		"an id of lines": {`"a"`, `"a\nb"`, `"a\nb": send by`},
 	} {

@@ -191,3 +191,21 @@ func TestListSaysWhatAnAuthorNeeds(t *testing.T) {
 		}
 	}
 }
+
+// The evidence of quiet hours says whose clock it was.
+func TestQuietEvidenceSaysWhoseClock(t *testing.T) {
+	at := time.Date(2026, 11, 22, 23, 0, 0, 0, time.UTC)
+	oslo := time.FixedZone("Oslo", 3600)
+	for want, zones := range map[string][2]*time.Location{
+		"the contact's clock":   {oslo, nil},
+		"on the contact's":      {oslo, oslo},
+		"the sender's clock":    {nil, oslo},
+		"in UTC, no other zone": {nil, nil},
+	} {
+		s := Sender{Channel: Messenger, Zone: zones[1], QuietHours: QuietHours{From: 21 * time.Hour, To: 8 * time.Hour, Set: true}}
+		f := Facts{LastInbound: at.Add(-time.Hour), Zone: zones[0]}
+		if v := Evaluate(book(), at, &Message{Text: "x"}, &f, &s); v.Kind != Hold || !strings.Contains(v.Evidence.Note, want) {
+			t.Errorf("%s: %q, want %q", v.Kind, v.Evidence.Note, want)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func TestVerdictExplain(t *testing.T) {
 			"sent with 24 h to go: last inbound 2026-11-22 10:01Z, limit 24 h, standard_window"},
 		{Message{Text: "x"}, Facts{}, messenger, "never_wrote by standard_window: the contact never wrote"},
 		{Message{Text: "x"}, Facts{LastInbound: at}, quiet,
-			"held until 2026-11-22 12:00Z for quiet_hours by sender_quiet_hours: the hour is quiet on the contact's clock"},
+			"held until 2026-11-22 12:00Z for quiet_hours by sender_quiet_hours: the hour is quiet in UTC, no other zone being known"},
 		{Message{Text: "x", Tag: "ACCOUNT_UPDATE"}, Facts{LastInbound: at.Add(-48 * time.Hour)}, messenger, "tag_retired by event_tag: ended on 2026-04-27"},
 		{Message{Text: "x", Tag: "HUMAN_AGNT"}, Facts{LastInbound: at.Add(-48 * time.Hour)}, messenger, "tag_unknown: the rulebook has no such name"},
 		{Message{Text: "x"}, Facts{OptedOutAll: true}, messenger, "opted_out: opted out of all messages"},

@@ -157,7 +157,11 @@ func (j *judge) asked() ([]*permission, bool) {
 func (j *judge) outside(closed Evidence) (Verdict, *permission) {
 	wrote := j.wrote()
 	if wrote.IsZero() {
-		return j.refuse(j.closedWindow().id(), reason.NeverWrote, false, Evidence{Note: "the contact never wrote"}), nil
+		note := "the contact never wrote"
+		if !j.f.LastInbound.IsZero() {
+			note = "the contact's last action opens no window, and no other is known"
+		}
+		return j.refuse(j.closedWindow().id(), reason.NeverWrote, false, Evidence{Note: note}), nil
 	}
 	if p := j.first(j.plusOne); p != nil && !j.f.PlusOneUsed {
 		return j.allow(p, j.measure("last inbound", wrote, 0)), p

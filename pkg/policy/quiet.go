@@ -64,9 +64,21 @@ func (j *judge) wait(v *Verdict) {
 		return
 	}
 	warnings := v.Warnings
-	*v = j.refuse(rule, reason.QuietHours, true, Evidence{Note: "the hour is quiet on the contact's clock"})
+	*v = j.refuse(rule, reason.QuietHours, true, Evidence{Note: j.whoseClock()})
 	v.Warnings = warnings
 	v.Until, _ = quietUntil(j.at, j.zone(), quiet)
+}
+
+// whoseClock is the evidence of quiet hours: the zone that says so.
+func (j *judge) whoseClock() string {
+	switch {
+	case j.f.Zone != nil:
+		return "the hour is quiet on the contact's clock"
+	case j.s.Zone != nil:
+		return "the hour is quiet on the sender's clock, the contact's being unknown"
+	default:
+		return "the hour is quiet in UTC, no other zone being known"
+	}
 }
 
 // quietUnder says whether hours h are asked of the message.
