@@ -5,7 +5,8 @@ package policy
 // every list by itself took most of the time of a verdict.
 type survey struct {
 	lists  [4096]lists // by the first three bytes of a word
-	always lists       // whose phrases may begin anywhere
+	signs  [256]lists  // by the first byte of what is no plain word
+	always lists       // with phrases of one letter
 	count  int
 }
 
@@ -21,7 +22,11 @@ func (s *survey) add(phrases []string) lists {
 	bit := lists(1) << min(s.count, 31)
 	s.count++
 	for _, p := range lower(phrases) {
-		if len(p) < 2 || !asciiWord(p[0]) {
+		if !asciiWord(p[0]) {
+			s.signs[p[0]] |= bit
+			continue
+		}
+		if len(p) < 2 {
 			s.always |= bit
 			continue
 		}
@@ -39,23 +44,29 @@ func (s *survey) add(phrases []string) lists {
 // none is left out that has.
 func (s *survey) of(text string) (digits int, found lists) {
 	found = s.always
-	inside := false
-	for i := range len(text) {
-		c := text[i]
-		word := asciiWord(c)
-		if word && !inside { // a phrase begins where a word does
-			var second, third byte
-			if i+2 < len(text) {
-				second, third = text[i+1], text[i+2]
-			} else if i+1 < len(text) {
-				second = text[i+1]
-			}
-			found |= s.lists[start(fold(c), fold(second), fold(third))]
+	for i := 0; i < len(text); {
+		if !asciiWord(text[i]) {
+			found |= s.signs[text[i]]
+			i++
+			continue
 		}
-		if isDigit(c) {
+		// A phrase begins where a word does.
+		var second, third byte
+		if i+2 < len(text) {
+			second, third = text[i+1], text[i+2]
+		} else if i+1 < len(text) {
+			second = text[i+1]
+		}
+		found |= s.lists[start(fold(text[i]), fold(second), fold(third))]
+		for ; i < len(text); i++ {
+			if isAlpha(text[i]) {
+				continue
+			}
+			if !isDigit(text[i]) {
+				break
+			}
 			digits++
 		}
-		inside = word
 	}
 	return digits, found
 }

@@ -53,8 +53,9 @@ func digitsOnly(r rune) rune {
 	return -1
 }
 
-// More lists than there are bits share the last one, and phrases that begin
-// with anything but a plain letter or digit are always looked for.
+// More lists than there are bits share the last one. Phrases that begin with
+// anything but a plain letter or digit are looked for where that stands, those
+// of one letter always.
 func TestSurveyOfOddLists(t *testing.T) {
 	var s survey
 	var last lists
@@ -68,12 +69,16 @@ func TestSurveyOfOddLists(t *testing.T) {
 		t.Error("an empty list has a bit")
 	}
 	var odd survey
-	for _, p := range []string{"%", "é", "$ off", "x"} {
-		if bit := odd.add([]string{p}); odd.always&bit == 0 {
-			t.Errorf("%q is not always looked for", p)
+	in := func(text string) lists { _, f := odd.of(text); return f }
+	for _, p := range []string{"%", "é", "$ off"} {
+		if bit := odd.add([]string{p}); in("all"+p+"x")&bit == 0 || in("none of it")&bit != 0 {
+			t.Errorf("%q is not looked for where it stands", p)
 		}
 	}
-	if bit := odd.add([]string{"up#"}); func() lists { _, f := odd.of("it is UP7"); return f }()&bit == 0 {
+	if bit := odd.add([]string{"x"}); in("none of it")&bit == 0 {
+		t.Error("a phrase of one letter is not always looked for")
+	}
+	if bit := odd.add([]string{"up#"}); in("it is UP7")&bit == 0 {
 		t.Error("a number in the third place is left out")
 	}
 }
