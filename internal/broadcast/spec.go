@@ -121,6 +121,27 @@ func (s *Spec) Expiry() (time.Duration, error) {
 	return d, nil
 }
 
+// Times returns when the broadcast is due and when it ends if it is launched
+// at now, both in UTC: at its time, or at once where that has come or there is
+// none. Where ends is not after now it has come, and nothing can be launched.
+func (s *Spec) Times(now time.Time) (due, ends time.Time, err error) {
+	at, err := s.At()
+	if err != nil {
+		return due, ends, err
+	}
+	after, err := s.Expiry()
+	if err != nil {
+		return due, ends, err
+	}
+	if due = now.UTC(); at.After(now) {
+		due = at.UTC()
+	}
+	if end := at.Add(after); !at.IsZero() && !end.After(now) {
+		return due, end.UTC(), nil
+	}
+	return due, due.Add(after), nil
+}
+
 // Policy returns what the author declares, without the text.
 func (m Message) Policy() policy.Message {
 	return policy.Message{

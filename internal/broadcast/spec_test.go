@@ -102,3 +102,36 @@ func TestPolicyMessage(t *testing.T) {
 		t.Errorf("Policy() = %+v, want %+v", got, policy.Message{Origin: "broadcast", Promotional: true, Tag: "HUMAN_AGENT"})
 	}
 }
+
+// A broadcast is due at its time, or at once where that has come; its end is
+// reckoned from then, until it has passed.
+func TestTimes(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		at, after string
+		due, ends time.Duration // of now
+	}{
+		"no time":               {"", "1h", 0, time.Hour},
+		"no time, no end":       {"", "", 0, DefaultExpiry},
+		"later":                 {"2026-11-22T12:00:00+01:00", "1h", time.Hour, 2 * time.Hour},
+		"1 ns later":            {"2026-11-22T10:00:00.000000001Z", "1h", 1, time.Hour + 1},
+		"now":                   {"2026-11-22T10:00:00Z", "1h", 0, time.Hour},
+		"1 ns before its end":   {"2026-11-22T09:00:00.000000001Z", "1h", 0, time.Hour},
+		"at its end":            {"2026-11-22T09:00:00Z", "1h", 0, 0},
+		"1 ns after its end":    {"2026-11-22T08:59:59.999999999Z", "1h", 0, -1},
+		"long after, elsewhere": {"2026-11-20T12:00:00+02:00", "24h", 0, -24 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := Spec{Schedule: Schedule{At: c.at}, ExpiresAfter: c.after}
+			due, ends, err := s.Times(now)
+			if err != nil || !due.Equal(now.Add(c.due)) || !ends.Equal(now.Add(c.ends)) || due.Location() != time.UTC || ends.Location() != time.UTC {
+				t.Errorf("due %s, ends %s, %v", due, ends, err)
+			}
+		})
+	}
+	for _, s := range []Spec{{Schedule: Schedule{At: "noon"}}, {ExpiresAfter: "soon"}} {
+		if _, _, err := s.Times(now); err == nil {
+			t.Errorf("%+v has times", s)
+		}
+	}
+}

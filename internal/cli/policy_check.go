@@ -209,7 +209,7 @@ func (b *batch) judge(rb *policy.Rulebook, reader *policy.CaseReader) {
 			b.bad++
 		} else {
 			b.out = policy.AppendAnswer(b.out, c.ID, c.Judge(rb))
-			if name := rb.Unasked(&c); name != "" {
+			if name := rb.Unasked(&c.Sender); name != "" {
 				b.notes = append(b.notes, note{b.number[i], name})
 			}
 		}
@@ -223,7 +223,7 @@ func (b *batch) judge(rb *policy.Rulebook, reader *policy.CaseReader) {
 func readCase(reader *policy.CaseReader, rb *policy.Rulebook, line []byte) (policy.Case, error) {
 	c, err := reader.Read(line)
 	if err == nil {
-		err = rb.Vet(&c)
+		err = rb.Vet(&c.Sender)
 	}
 	return c, err
 }

@@ -75,7 +75,7 @@ func (e *explainer) explain(in io.Reader, out io.Writer) (bad int, err error) {
 		if err != nil {
 			bad++
 		} else {
-			e.notes.add(lines.number, e.rulebook.Unasked(&c))
+			e.notes.add(lines.number, e.rulebook.Unasked(&c.Sender))
 		}
 		if _, err := out.Write(text); err != nil {
 			return bad, err

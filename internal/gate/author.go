@@ -49,19 +49,13 @@ func (g Rules) Author(b *broadcast.Spec, s *sender.Spec, now time.Time) (warning
 
 // late warns of a broadcast whose end comes before its messages may go.
 func late(b *broadcast.Spec, v policy.Verdict, now time.Time) []string {
-	due, derr := b.At()
-	after, aerr := b.Expiry()
-	if derr != nil || aerr != nil { // the document's own checks say so
-		return nil
-	}
-	if due.IsZero() {
-		due = now
-	}
-	switch ends := due.Add(after); {
+	_, ends, err := b.Times(now)
+	switch {
+	case err != nil: // the document's own checks say so
 	case !ends.After(now):
-		return []string{fmt.Sprintf("it ended at %s and can't be launched any more", ends.UTC().Format(time.RFC3339))}
+		return []string{fmt.Sprintf("it ended at %s and can't be launched any more", ends.Format(time.RFC3339))}
 	case v.Kind == policy.Hold && !v.Until.Before(ends):
-		return []string{fmt.Sprintf("by the sender's clock everybody is held past its end at %s: %s", ends.UTC().Format(time.RFC3339), v.Explain())}
+		return []string{fmt.Sprintf("by the sender's clock everybody is held past its end at %s: %s", ends.Format(time.RFC3339), v.Explain())}
 	}
 	return nil
 }
@@ -81,7 +75,7 @@ func (g Rules) Advice(warnings []string, b *broadcast.Spec, s *sender.Spec, now 
 
 // dueOf is when a broadcast would go out if it were launched now.
 func dueOf(b *broadcast.Spec, now time.Time) time.Time {
-	if due, err := b.At(); err == nil && due.After(now) {
+	if due, _, err := b.Times(now); err == nil {
 		return due
 	}
 	return now
@@ -91,13 +85,11 @@ func dueOf(b *broadcast.Spec, now time.Time) time.Time {
 // for, or lacks a feature that no rule has: a misspelt one would silently
 // grant nothing, or withhold nothing.
 func (g Rules) CheckSender(s *sender.Spec) error {
-	known := g.book.Capabilities()
-	for _, c := range s.Capabilities {
-		if !slices.Contains(known, c) {
-			return fmt.Errorf("sender %s: capability %q: want one of %s", s.ID, c, strings.Join(known, ", "))
-		}
+	ps := s.Policy(g.zones.Load)
+	if c := g.book.Unasked(&ps); c != "" {
+		return fmt.Errorf("sender %s: capability %q: want one of %s", s.ID, c, strings.Join(g.book.Capabilities(), ", "))
 	}
-	if err := g.book.Vet(&policy.Case{Sender: policy.Sender{RestrictedFeatures: s.Withdrawn}}); err != nil {
+	if err := g.book.Vet(&ps); err != nil {
 		return fmt.Errorf("sender %s: %w", s.ID, err)
 	}
 	return nil

@@ -28,13 +28,14 @@ type Forecast struct {
 // when it is due; of one that is due already, as of now, whether or not a part
 // of it is sent.
 func (s *Scheduler) Forecast(ctx context.Context, g gate.Rules, id string) (Forecast, error) {
-	f := Forecast{At: time.Now().UTC(), Send: map[string]int{}, Hold: map[reason.Code]int{}, Block: map[reason.Code]int{}}
+	now := time.Now()
+	f := Forecast{At: now.UTC(), Send: map[string]int{}, Hold: map[reason.Code]int{}, Block: map[reason.Code]int{}}
 	b, _, err := s.Defs.Broadcast(ctx, id)
 	if err != nil {
 		return f, err
 	}
-	if at, err := b.Spec.At(); err == nil && at.After(f.At) {
-		f.At = at.UTC()
+	if due, _, err := b.Spec.Times(now); err == nil {
+		f.At = due
 	}
 	picked, err := picks(b.Spec.Audience)
 	if err != nil {

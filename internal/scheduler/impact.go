@@ -102,13 +102,13 @@ func (s *Scheduler) pending(ctx context.Context, b *broadcast.Broadcast) (map[jo
 // newImpact says when a broadcast goes out and ends.
 func newImpact(b *broadcast.Broadcast, now time.Time) Impact {
 	i := Impact{ID: b.Spec.ID, Sender: b.Spec.Sender, State: b.State, Due: now.UTC(), Ends: b.EndsAt, Broken: map[reason.Code]int{}, Allowed: map[string]int{}}
-	at := b.DueAt
-	if b.State == broadcast.Draft {
-		at, _ = b.Spec.At() // checked when it was applied, as is the expiry
-		i.Ends = draftEnds(b, at, now)
-	}
-	if at.After(now) {
-		i.Due = at.UTC()
+	switch {
+	case b.State != broadcast.Draft:
+		if b.DueAt.After(now) {
+			i.Due = b.DueAt.UTC()
+		}
+	case b.Spec.Schedule.At != "": // one without a time may be launched on any day
+		i.Due, i.Ends, _ = b.Spec.Times(now) // checked when it was applied
 	}
 	return i
 }
@@ -129,21 +129,6 @@ func (i Impact) within(sp span, now time.Time) (span, bool) {
 		sp.after = i.Due
 	}
 	return sp, false
-}
-
-// draftEnds is when a draft would end that is launched now, zero where it
-// names no time: it may be launched on any day. One that can't be launched
-// any more has ended.
-func draftEnds(b *broadcast.Broadcast, at, now time.Time) time.Time {
-	after, _ := b.Spec.Expiry()
-	switch {
-	case at.IsZero():
-		return at
-	case now.After(at) && now.Before(at.Add(after)):
-		return now.UTC().Add(after)
-	default:
-		return at.UTC().Add(after)
-	}
 }
 
 // span is the two moments whose rules are compared.

@@ -149,21 +149,12 @@ func (s *Scheduler) Launch(ctx context.Context, id string, approve Approve) (*br
 // launchTimes are when a draft that is launched now is due and when it ends.
 // An *Illegal says that its end has come.
 func launchTimes(b *broadcast.Spec, now time.Time) (due, ends time.Time, err error) {
-	at, err := b.At()
-	if err != nil {
-		return due, ends, err
+	due, ends, err = b.Times(now)
+	if err == nil && !ends.After(now) {
+		after, _ := b.Expiry() // which Times has read
+		err = &Illegal{b.ID, fmt.Errorf("can't launch: it was due at %s and ended %s later; give schedule.at a new time", b.Schedule.At, after)}
 	}
-	after, err := b.Expiry()
-	if err != nil {
-		return due, ends, err
-	}
-	if !at.IsZero() && !now.Before(at.Add(after)) {
-		return due, ends, &Illegal{b.ID, fmt.Errorf("can't launch: it was due at %s and ended %s later; give schedule.at a new time", b.Schedule.At, after)}
-	}
-	if due = at.UTC(); due.Before(now) {
-		due = now
-	}
-	return due, due.Add(after), nil
+	return due, ends, err
 }
 
 // Stopped is what a pause or a cancellation can say when it answers.

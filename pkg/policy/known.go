@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Vet refuses a case that names as withdrawn what no rule of rb has: the
+// Vet refuses a sender that names as withdrawn what no rule of rb has: the
 // restriction would be passed over, and the message sent. A rulebook that
 // Parse did not make knows no name.
-func (rb *Rulebook) Vet(c *Case) error {
-	for _, name := range c.Sender.RestrictedFeatures {
+func (rb *Rulebook) Vet(s *Sender) error {
+	for _, name := range s.RestrictedFeatures {
 		if !rb.hasFeature(name) {
 			return fmt.Errorf("sender.restricted_features: %q: no tag, via or template kind of the rulebook%s", name, rb.like(name))
 		}
@@ -17,12 +17,12 @@ func (rb *Rulebook) Vet(c *Case) error {
 	return nil
 }
 
-// Unasked is the first capability of the case's sender that no rule of rb
+// Unasked is the first capability of the sender that no rule of rb
 // asks for, such as a misspelt one; "" where there is none. It permits
 // nothing, so that it does no harm but to puzzle. A rulebook that Parse did
 // not make asks for none.
-func (rb *Rulebook) Unasked(c *Case) string {
-	for _, name := range c.Sender.Capabilities {
+func (rb *Rulebook) Unasked(s *Sender) string {
+	for _, name := range s.Capabilities {
 		if !contains(rb.made().capabilities, name) {
 			return name
 		}
