@@ -10,90 +10,33 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/config"
+	"github.com/carillon-dev/carillon/internal/secret"
 	"github.com/carillon-dev/carillon/internal/sender"
 )
 
-// DefaultData is the data directory where CARILLON_DATA names none.
-const DefaultData = ".carillon"
-
-// DefaultListen is where the API listens where CARILLON_LISTEN says nothing.
-const DefaultListen = "127.0.0.1:8080"
-
-// Config is what a process is started with. The zero value of a field means
-// its default.
+// Config is what a process is started with.
 type Config struct {
-	Data        string // CARILLON_DATA: directory
-	Listen      string // CARILLON_LISTEN: host:port of the API; port 0 picks one
-	NATSURL     string // CARILLON_NATS_URL; empty: embedded
-	RedisURL    string // CARILLON_REDIS_URL; empty: a local child
-	MetaURL     string // CARILLON_META_URL: Graph base; empty: the sandbox
-	Prefix      string // CARILLON_PREFIX: of everything in NATS and Redis
-	Token       string // CARILLON_TOKEN: of the API; empty: made and left in Data
-	KeyFile     string // CARILLON_KEY_FILE: the installation's key; empty: made in Data
-	Rulebook    string // CARILLON_RULEBOOK: file; empty: the built-in one
-	Concurrency int    // CARILLON_CONCURRENCY: envelopes at a time; 0: 24
-	SandboxRate int    // calls a second that the sandbox lets through; 0: its own default
+	config.Config
+	SandboxRate int // calls a second that the sandbox lets through; 0: its own default
 	Log         *slog.Logger
 }
-
-// FromEnv reads a configuration from the environment.
-func FromEnv(getenv func(string) string) (Config, error) {
-	c := Config{
-		Data: getenv("CARILLON_DATA"), Listen: getenv("CARILLON_LISTEN"), NATSURL: getenv("CARILLON_NATS_URL"),
-		RedisURL: getenv("CARILLON_REDIS_URL"), MetaURL: getenv("CARILLON_META_URL"), Prefix: getenv("CARILLON_PREFIX"),
-		Token: getenv("CARILLON_TOKEN"), KeyFile: getenv("CARILLON_KEY_FILE"),
-		Rulebook: getenv("CARILLON_RULEBOOK"),
-	}
-	if v := getenv("CARILLON_CONCURRENCY"); v != "" {
-		if _, err := fmt.Sscanf(v, "%d", &c.Concurrency); err != nil || c.Concurrency < 1 || c.Concurrency > 1000 {
-			return c, fmt.Errorf("CARILLON_CONCURRENCY %q: want 1 to 1000", v)
-		}
-	}
-	return c, nil
-}
-
-func (c Config) withDefaults() (Config, error) {
-	if c.Data == "" {
-		c.Data = DefaultData
-	}
-	if c.Listen == "" {
-		c.Listen = DefaultListen
-	}
-	if c.Concurrency == 0 {
-		c.Concurrency = 24
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return c, fmt.Errorf("listen address %q: want host:port such as %s", c.Listen, DefaultListen)
-	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return c, fmt.Errorf("data directory: %w", err)
-	}
-	return c, nil
-}
-
-// stopTimeout bounds all of a stop.
-const stopTimeout = 30 * time.Second
 
 // secretFile returns what a file holds, making it with a random secret where
 // it does not exist. Of two processes that make it at once both return the
 // secret of the first.
 func secretFile(path string) ([]byte, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		secret := make([]byte, 32)
-		if _, err := rand.Read(secret); err != nil {
+		made := make([]byte, 32)
+		if _, err := rand.Read(made); err != nil {
 			return nil, fmt.Errorf("make secret: %w", err)
 		}
-		if err := newFile(path, []byte(hex.EncodeToString(secret)+"\n")); err != nil {
+		if err := newFile(path, []byte(hex.EncodeToString(made)+"\n")); err != nil {
 			return nil, err
 		}
 	}
@@ -105,11 +48,11 @@ func secretFile(path string) ([]byte, error) {
 }
 
 func decodeSecret(path string, b []byte) ([]byte, error) {
-	secret, err := hex.DecodeString(strings.TrimSpace(string(b)))
-	if err != nil || len(secret) < 32 {
+	plain, err := hex.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil || len(plain) < 32 {
 		return nil, fmt.Errorf("%s: want 64 or more hex digits; restore the file from a backup", path)
 	}
-	return secret, nil
+	return plain, nil
 }
 
 // newFile writes a file that only its owner may read, whole or not at all, to
@@ -139,11 +82,11 @@ func newFile(path string, data []byte) (err error) {
 
 // secrets resolves what Sender documents refer to.
 type secrets struct {
-	fallback channel.Secret // for references to nothing, where the platform is the sandbox
+	fallback secret.Text // for references to nothing, where the platform is the sandbox
 }
 
 // resolve returns the secret that a reference env:NAME or file:PATH names.
-func (s secrets) resolve(ref string) (channel.Secret, error) {
+func (s secrets) resolve(ref string) (secret.Text, error) {
 	kind, name, _ := strings.Cut(ref, ":")
 	var v string
 	switch kind {
@@ -162,7 +105,7 @@ func (s secrets) resolve(ref string) (channel.Secret, error) {
 	if v == "" {
 		return "", fmt.Errorf("credential %s is empty in this process", ref)
 	}
-	return channel.Secret(v), nil
+	return secret.Text(v), nil
 }
 
 // account returns the account that calls of a sender are made for.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -46,9 +48,11 @@ type core struct {
 
 // open connects to or starts the engines and opens the rooms on them.
 func open(ctx context.Context, cfg Config) (*core, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return nil, err
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	book, err := OpenRulebook(cfg.Rulebook) // before anything is started on a bad one
 	if err != nil {
@@ -57,7 +61,7 @@ func open(ctx context.Context, cfg Config) (*core, error) {
 	cfg.Log.InfoContext(ctx, "messages are judged by a rulebook", "rulebook", book.Name, "sha256", book.Digest)
 	c := &core{stack: newStack(), cfg: cfg, rulebook: book}
 	if err := c.open(ctx); err != nil {
-		_ = c.stop(stopTimeout) // the cause of the failed start is what counts
+		_ = c.stop(cfg.Drain) // the cause of the failed start is what counts
 		return nil, err
 	}
 	return c, nil
@@ -74,7 +78,7 @@ func (c *core) open(ctx context.Context) (err error) {
 	}
 	c.onStop("traces", func(context.Context) error { return traces.Close() })
 	c.tracer = traces.Tracer()
-	if c.engines, err = engine.Start(ctx, engine.Config{Data: cfg.Data, NATSURL: cfg.NATSURL, RedisURL: cfg.RedisURL, Log: cfg.Log}); err != nil {
+	if c.engines, err = engine.Start(ctx, engine.Config{Data: cfg.Data, NATSURL: string(cfg.NATSURL), RedisURL: string(cfg.RedisURL), Log: cfg.Log}); err != nil {
 		return err
 	}
 	c.onStop("engines", func(context.Context) error { return c.engines.Stop() })

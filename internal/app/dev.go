@@ -28,7 +28,7 @@ func StartDev(ctx context.Context, cfg Config) (*Dev, error) {
 	}
 	d := &Dev{core: c}
 	if err := d.start(ctx); err != nil {
-		return nil, errors.Join(err, c.stop(stopTimeout))
+		return nil, errors.Join(err, c.stop(cfg.Drain))
 	}
 	return d, nil
 }
@@ -86,4 +86,4 @@ func (d *Dev) Stats() *deliver.Stats { return d.stats }
 func (d *Dev) Failed() <-chan error { return d.core.fatal }
 
 // Stop stops everything, what was started last first.
-func (d *Dev) Stop() error { return d.core.stop(stopTimeout) }
+func (d *Dev) Stop() error { return d.core.stop(d.core.cfg.Drain) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/carillon-dev/carillon/internal/config"
 	"github.com/carillon-dev/carillon/pkg/client"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
@@ -63,19 +64,25 @@ func TestOpenRulebookRefuses(t *testing.T) {
 	}
 }
 
+func ruled(data, rulebook string) Config {
+	c := config.Local(data)
+	c.Rulebook = rulebook
+	return Config{Config: c}
+}
+
 // TestOwnRulebookInForce starts everything on a rulebook of its own: what the
 // API answers by is that one, and a bad one is refused before anything starts.
 func TestOwnRulebookInForce(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	bad := written(t, "version: 2\n")
-	if _, err := StartDev(t.Context(), Config{Data: data, Listen: "127.0.0.1:0", Rulebook: bad}); err == nil || !strings.HasPrefix(err.Error(), bad+":1: rulebook: version 2") {
+	if _, err := StartDev(t.Context(), ruled(data, bad)); err == nil || !strings.HasPrefix(err.Error(), bad+":1: rulebook: version 2") {
 		t.Fatalf("a bad rulebook: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(data, "nats")); err == nil {
 		t.Error("something was started on a bad rulebook")
 	}
 	own := written(t, strings.Replace(string(policy.Embedded()), "    acknowledge: true\n", "", 1))
-	d, err := StartDev(context.WithoutCancel(t.Context()), Config{Data: data, Listen: "127.0.0.1:0", Rulebook: own})
+	d, err := StartDev(context.WithoutCancel(t.Context()), ruled(data, own))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func (c *core) serve(side control) (string, error) {
 func (c *core) token() (string, error) {
 	path := filepath.Join(c.cfg.Data, "token")
 	if c.cfg.Token != "" {
-		return c.cfg.Token, nil
+		return string(c.cfg.Token), nil
 	}
 	secret, err := secretFile(path)
 	if err != nil {

@@ -34,7 +34,7 @@ func rooms() map[string]level {
 		"examples": public, // data, no rules
 
 		"internal/job": noun, "internal/rate": noun, "internal/sender": noun, "internal/contact": noun,
-		"internal/broadcast": noun, "internal/subject": noun,
+		"internal/broadcast": noun, "internal/subject": noun, "internal/secret": noun, "internal/config": noun,
 		"internal/channel": noun, // the contract alone; those who fulfil it are adapters
 
 		"internal/plan": way, "internal/lane": way, "internal/gate": way, "internal/deliver": way,

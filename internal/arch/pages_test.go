@@ -81,7 +81,7 @@ func isLog(e ast.Expr) bool {
 
 func TestEveryVariableIsExplained(t *testing.T) {
 	tr := loadTree(t)
-	page := readPage(t, "docs/operations.md")
+	page := readPage(t, "docs/operations.md") + readPage(t, "docs/configuration.md")
 	variable := regexp.MustCompile(`\bCARILLON_[A-Z_]+\b`)
 	found := map[string]string{}
 	for _, p := range tr.pkgs {
@@ -101,7 +101,7 @@ func TestEveryVariableIsExplained(t *testing.T) {
 	}
 	for _, v := range slices.Sorted(maps.Keys(found)) {
 		if !strings.Contains(page, "`"+v+"`") {
-			t.Errorf("%s reads %s, which docs/operations.md does not explain: add a row", found[v], v)
+			t.Errorf("%s reads %s, which neither docs/configuration.md nor docs/operations.md explains: add a row", found[v], v)
 		}
 	}
 }

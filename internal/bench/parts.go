@@ -22,6 +22,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/app"
+	"github.com/carillon-dev/carillon/internal/config"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/engine"
 	"github.com/carillon-dev/carillon/internal/facts"
@@ -207,7 +208,7 @@ type instance struct {
 
 func (b *bench) start(ctx context.Context, name string) (*instance, error) {
 	dir := b.sub(name)
-	dev, err := app.StartDev(ctx, app.Config{Data: dir, Listen: "127.0.0.1:0", SandboxRate: 1_000_000, Log: b.log})
+	dev, err := app.StartDev(ctx, app.Config{Config: config.Local(dir), SandboxRate: 1_000_000, Log: b.log})
 	if err != nil {
 		return nil, err
 	}

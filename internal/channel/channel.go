@@ -6,35 +6,19 @@ package channel
 
 import (
 	"context"
-	"log/slog"
 	"strconv"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/secret"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
-
-// Secret is a credential. It prints and logs as "[redacted]".
-type Secret string
-
-// String hides the value.
-func (Secret) String() string { return "[redacted]" }
-
-// LogValue hides the value from slog.
-func (Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
-
-// GoString hides the value from %#v.
-func (Secret) GoString() string { return "[redacted]" }
-
-// MarshalText hides the value from encoders; slog's JSON handler prints a
-// struct that holds a Secret by this, not by LogValue.
-func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
 // Account is who sends: the platform account and its credentials.
 type Account struct {
 	ID        string // Page id, Instagram account id or E.164 number
 	Instagram bool   // the account is an Instagram one (same endpoint, other limits)
-	Token     Secret
-	AppSecret Secret // empty: no appsecret_proof is sent
+	Token     secret.Text
+	AppSecret secret.Text // empty: no appsecret_proof is sent
 }
 
 // Message is one rendered message, ready for the wire.

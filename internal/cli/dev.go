@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carillon-dev/carillon/internal/app"
+	"github.com/carillon-dev/carillon/internal/config"
 	"github.com/carillon-dev/carillon/internal/telemetry"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
@@ -20,12 +21,7 @@ same data it goes on where it was, killed or not. The sample is an invented bake
 chain: three senders, 6,000 contacts and three broadcasts, which are sent, audited
 and explained.
 
-  CARILLON_DATA       directory (default ` + defaultData + `); the token is left in it
-  CARILLON_LISTEN     host:port of the API (default ` + app.DefaultListen + `)
-  CARILLON_NATS_URL   empty: embedded
-  CARILLON_REDIS_URL  empty: a redis-server or valkey-server from the PATH
-  CARILLON_META_URL   base of the Graph API; empty: the sandbox
-  CARILLON_RULEBOOK   file with a rulebook of your own; empty: the built-in one`
+What it can be told otherwise stands below, and in docs/configuration.md.`
 
 // readyTimeout is how long the checks may take to open after a start: the
 // rebuild of a few million facts.
@@ -33,28 +29,25 @@ const readyTimeout = 2 * time.Minute
 
 func newDevCommand(s *session) *cobra.Command {
 	var sample, once, verbose bool
-	var rulebook string
+	var load func() (config.Config, error)
 	cmd := &cobra.Command{
 		Use: "dev", Short: "All of Carillon in one process, with sample data", Long: devHelp, Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := app.FromEnv(s.getenv)
+			settings, err := load()
 			if err != nil {
 				return err
-			}
-			if rulebook != "" {
-				cfg.Rulebook = rulebook
 			}
 			level := slog.LevelWarn
 			if verbose {
 				level = slog.LevelInfo
 			}
-			cfg.Log = telemetry.NewLogger(s.err, false, level)
+			cfg := app.Config{Config: settings, Log: telemetry.NewLogger(s.err, settings.LogFormat == "json", level)}
 			return s.dev(cmd.Context(), cfg, sample, once)
 		},
 	}
+	load = s.settings(cmd, config.Dev)
 	cmd.Flags().BoolVar(&sample, "sample", true, "send the sample broadcasts; =false starts empty")
 	cmd.Flags().BoolVar(&once, "once", false, "end after the sample")
-	cmd.Flags().StringVar(&rulebook, "rulebook", "", "rulebook `FILE` to judge by (default $CARILLON_RULEBOOK, else the built-in one)")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "log what happens, not only what goes wrong")
 	return cmd
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/carillon-dev/carillon/examples"
 	"github.com/carillon-dev/carillon/internal/app"
+	"github.com/carillon-dev/carillon/internal/config"
 )
 
 // TestScriptsOnTheRealThing runs scripts against all of Carillon with the
@@ -24,7 +25,7 @@ func TestScriptsOnTheRealThing(t *testing.T) {
 		Dir: "testdata/real",
 		Setup: func(env *testscript.Env) error {
 			data := filepath.Join(env.WorkDir, "data")
-			d, err := app.StartDev(context.Background(), app.Config{Data: data, Listen: "127.0.0.1:0"})
+			d, err := app.StartDev(context.Background(), app.Config{Config: config.Local(data)})
 			if err != nil {
 				return err
 			}

@@ -16,14 +16,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/carillon-dev/carillon/internal/app"
+	"github.com/carillon-dev/carillon/internal/config"
 	"github.com/carillon-dev/carillon/internal/console"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
 const (
-	defaultAPI  = "http://" + app.DefaultListen
-	defaultData = app.DefaultData
+	defaultAPI  = "http://" + config.DefaultListen
+	defaultData = config.DefaultData
 	tokenFile   = "token" // in the data directory, left there by a local server
 )
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/secret"
 )
 
 // appsecretProof is HMAC-SHA256("app-secret", "EAAG-token"), computed by
@@ -134,7 +135,7 @@ func TestRotatedTokensDoNotPileUp(t *testing.T) {
 	}
 	s := endpoints{base: b, by: map[channel.Account]*endpoint{}}
 	for i := range maxEndpoints + 1 {
-		if _, err := s.of(channel.Account{ID: "1", Token: channel.Secret(strconv.Itoa(i))}); err != nil {
+		if _, err := s.of(channel.Account{ID: "1", Token: secret.Text(strconv.Itoa(i))}); err != nil {
 			t.Fatal(err)
 		}
 		if i+1 == maxEndpoints && len(s.by) != maxEndpoints {
