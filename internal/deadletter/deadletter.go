@@ -69,10 +69,11 @@ type Store struct {
 	flush   sync.Mutex
 }
 
-// written is a letter on its way to the stream; without data it takes the
-// place of one.
+// written is a letter on its way to the stream. One without a state takes the
+// place of a letter that is no longer one.
 type written struct {
 	subject string
+	seq     uint64 // of the ledger: an older one never replaces a newer
 	data    []byte
 }
 
@@ -99,20 +100,20 @@ const flushTimeout = 5 * time.Second
 // succeeded.
 func (s *Store) Recorded(ctx context.Context, e ledger.Entry) error {
 	r := e.Record
-	var data []byte
+	l := Letter{Seq: e.Seq}
 	switch {
 	case r.State.Dead() && !r.Discarded:
-		var err error
-		if data, err = json.Marshal(letter(e)); err != nil {
-			return fmt.Errorf("dead letter of %s: %w", e.ID, err)
-		}
+		l = letter(e)
 	case r.Discarded, r.From.Dead() && r.Prev != 0:
-		data = nil // an empty message takes the place of the letter
 	default:
 		return nil
 	}
+	data, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("dead letter of %s: %w", e.ID, err)
+	}
 	s.mu.Lock()
-	s.pending = append(s.pending, written{s.names.Dead(e.ID), data})
+	s.pending = append(s.pending, written{s.names.Dead(e.ID), e.Seq, data})
 	full := len(s.pending) >= maxPending
 	s.mu.Unlock()
 	if full {
@@ -131,58 +132,6 @@ func letter(e ledger.Entry) Letter {
 	}
 }
 
-// flushAtOnce is how many letters are acknowledged together: few enough for a
-// slow disk to sync them one by one within the time that an answer has.
-const flushAtOnce = 100
-
-// Flush makes durable what was taken in. Of what a slow store acknowledged
-// before it failed at most flushAtOnce letters are written again. Taking the same records in again
-// does no harm.
-func (s *Store) Flush(ctx context.Context) error {
-	s.flush.Lock() // one at a time, so that letters of a job keep their order
-	defer s.flush.Unlock()
-	s.mu.Lock()
-	ms := s.pending
-	s.pending = nil
-	s.mu.Unlock()
-	var err error
-	for len(ms) > 0 && err == nil {
-		n := min(len(ms), flushAtOnce)
-		if err = s.publish(ctx, ms[:n]); err == nil {
-			ms = ms[n:]
-		}
-	}
-	if err != nil {
-		s.mu.Lock()
-		s.pending = append(ms, s.pending...)
-		s.mu.Unlock()
-	}
-	return err
-}
-
-func (s *Store) publish(ctx context.Context, ms []written) error {
-	acks := make([]jetstream.PubAckFuture, 0, len(ms))
-	for _, m := range ms {
-		// Not tried again by the library: a letter of its would overtake a newer
-		// one of the same job. The next flush tries all again, in order.
-		a, err := s.js.PublishAsync(m.subject, m.data, jetstream.WithRetryAttempts(0))
-		if err != nil {
-			return fmt.Errorf("dead letters: %w", err)
-		}
-		acks = append(acks, a)
-	}
-	for _, a := range acks {
-		select {
-		case <-a.Ok():
-		case err := <-a.Err():
-			return fmt.Errorf("dead letters: %w", err)
-		case <-ctx.Done():
-			return fmt.Errorf("dead letters: %w", ctx.Err())
-		}
-	}
-	return nil
-}
-
 // ErrEnough ends a listing early without being an error.
 var ErrEnough = errors.New("enough")
 
@@ -195,15 +144,9 @@ func (s *Store) Each(ctx context.Context, f Filter, fn func(Letter) error) error
 	}
 	q := stream.Query{Stream: s.names.DeadStream(), Subject: s.names.DeadOf(sender, "*"), Newest: true}
 	err := stream.Each(ctx, s.js, q, func(m stream.Message) error {
-		if len(m.Data) == 0 {
-			return nil
-		}
-		var l Letter
-		if err := json.Unmarshal(m.Data, &l); err != nil {
-			return fmt.Errorf("dead letter at %d: %w", m.Seq, err)
-		}
-		if !f.match(l) {
-			return nil
+		l, err := read(m)
+		if err != nil || l.State == "" || !f.match(l) {
+			return err
 		}
 		return fn(l)
 	})
@@ -220,13 +163,18 @@ func (s *Store) Get(ctx context.Context, id job.ID) (Letter, bool, error) {
 	if err != nil {
 		return Letter{}, false, fmt.Errorf("dead letter of %s: %w", id, err)
 	}
-	m, ok := ms[subj]
-	if !ok || len(m.Data) == 0 {
-		return Letter{}, false, nil
+	l, err := read(ms[subj])
+	return l, l.State != "", err
+}
+
+// read reads a letter; one without a state where there is none, or none any
+// more.
+func read(m stream.Message) (l Letter, err error) {
+	if len(m.Data) == 0 {
+		return l, nil
 	}
-	var l Letter
-	if err := json.Unmarshal(m.Data, &l); err != nil {
-		return l, false, fmt.Errorf("dead letter of %s: %w", id, err)
+	if err = json.Unmarshal(m.Data, &l); err != nil {
+		return Letter{}, fmt.Errorf("dead letter at %d: %w", m.Seq, err)
 	}
-	return l, true, nil
+	return l, nil
 }

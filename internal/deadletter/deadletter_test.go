@@ -207,3 +207,43 @@ func TestSlowStoreGetsThere(t *testing.T) {
 		t.Errorf("%d letters of %d after %d flushes", got, n, flushes)
 	}
 }
+
+// Who was paused and replaced can't bring back what its successor took away,
+// nor put an older letter over a newer one.
+func TestOlderNeverReplacesNewer(t *testing.T) {
+	r := rig.Open(t, engines)
+	successor, err := deadletter.Open(t.Context(), r.Engines.NATS, r.Engines.JetStream, r.Names)
+	rig.Must(t, err)
+	s := source("bakery", "spring~1")
+	redriven, again := s.Job(job.Key{1}), s.Job(job.Key{2})
+	blocked := ledger.Record{State: job.Blocked, Reason: reason.OptedOut, At: noon}
+	unknown := ledger.Record{State: job.Unknown, Reason: reason.OutcomeUnknown, At: noon}
+	entry := func(id job.ID, seq uint64, r ledger.Record) ledger.Entry {
+		return ledger.Entry{ID: id, Seq: seq, Record: r}
+	}
+	early := []ledger.Entry{entry(redriven, 1, blocked), entry(again, 2, unknown)}
+	late := []ledger.Entry{
+		entry(redriven, 3, ledger.Record{State: job.Pending, From: job.Blocked, Prev: 1}),
+		entry(again, 4, ledger.Record{State: job.Failed, Reason: reason.PlatformRejected, From: job.Unknown, Prev: 2, At: noon}),
+	}
+	write := func(to *deadletter.Store, es ...ledger.Entry) {
+		t.Helper()
+		for _, e := range es {
+			rig.Must(t, to.Recorded(t.Context(), e))
+		}
+		rig.Must(t, to.Flush(t.Context()))
+	}
+	check := func(when string) {
+		t.Helper()
+		got := list(t, r, deadletter.Filter{})
+		if len(got) != 1 || got[0].Job != again.String() || got[0].Seq != 4 || got[0].State != job.Failed {
+			t.Errorf("%s: %+v", when, got)
+		}
+	}
+	write(successor, append(early, late...)...)
+	check("taken together")
+	write(r.Dead, early...)
+	check("after the one that was paused")
+	write(r.Dead, late...)
+	check("after it has caught up")
+}
