@@ -21,9 +21,9 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
-build: ## Build bin/carillon
+build: ## Build bin/carillon, bin/scheduler and bin/worker
 	@mkdir -p bin
-	$(GO) build -o bin/carillon ./cmd/carillon
+	$(GO) build -o bin ./cmd/...
 
 .PHONY: run
 run: build redis ## Send the sample broadcasts to the sandbox, from nothing to the report

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -41,9 +40,6 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 		advice[b.ID] = wireWarnings(s.Gate.Advice(warnings, b, from, now))
 		return warnings, err
 	}})
-	if cerr := s.configured(ctx, done); err == nil {
-		err = cerr
-	}
 	if err != nil {
 		return afterSome(err, len(done))
 	}
@@ -61,20 +57,6 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
-
-// configured tells the lanes of the senders that were stored, those before a
-// document that failed too.
-func (s *Server) configured(ctx context.Context, done []definition.Applied) error {
-	for _, d := range done {
-		if d.Kind != "Sender" {
-			continue
-		}
-		if err := s.Scheduler.Configured(ctx, d.ID); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 func afterSome(err error, n int) error {
 	if n == 0 {

@@ -23,13 +23,10 @@ func (s *Server) healthy(a *answer, _ *http.Request) error {
 // ready tells whether messages can go out: facts are projected, so that the
 // gate is open, and the ledger answers.
 func (s *Server) ready(a *answer, r *http.Request) error {
-	if _, open, _ := s.Projector.Opened(); !open {
-		return refuse(http.StatusServiceUnavailable, "the gate is closed: facts are not projected to Redis yet; it goes on by itself")
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
-	if _, err := s.Auditor.Ledger.Streams(ctx); err != nil {
-		return refuse(http.StatusServiceUnavailable, "the ledger can't be read: "+err.Error())
+	if err := s.Ready(ctx); err != nil {
+		return refuse(http.StatusServiceUnavailable, err.Error())
 	}
 	return writeJSON(a, http.StatusOK, health{"ready"})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carillon-dev/carillon/internal/api"
+	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
@@ -123,23 +124,18 @@ func TestImportDisconnect(t *testing.T) {
 	<-ended
 }
 
-// blind is a projector that has opened nothing.
-type blind struct{}
-
-func (blind) Opened() (int, bool, <-chan struct{}) { return 0, false, nil }
-
 func TestNotReady(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	cfg := h.config
-	cfg.Projector = blind{}
+	cfg.Ready = func(context.Context) error { return facts.ErrRebuilding }
 	s, err := api.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rec := httptest.NewRecorder()
 	s.ServeHTTP(rec, httptest.NewRequest("GET", "/readyz", nil))
-	if rec.Code != 503 || rec.Header().Get("Retry-After") != "1" || !strings.Contains(rec.Body.String(), "the gate is closed") {
+	if rec.Code != 503 || rec.Header().Get("Retry-After") != "1" || !strings.Contains(rec.Body.String(), facts.ErrRebuilding.Error()) {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }

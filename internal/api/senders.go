@@ -21,7 +21,10 @@ func (s *Server) senders(a *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	loads := s.Scheduler.Loads()
+	loads, err := s.Scheduler.LaneLoads(r.Context(), "")
+	if err != nil {
+		return err
+	}
 	return s.list(a, r, func(emit func(any) error) error {
 		for _, id := range ids {
 			v, err := s.senderOf(r.Context(), id, loads)
@@ -37,11 +40,20 @@ func (s *Server) senders(a *answer, r *http.Request) error {
 }
 
 func (s *Server) sender(a *answer, r *http.Request) error {
-	v, err := s.senderOf(r.Context(), r.PathValue("id"), s.Scheduler.Loads())
+	v, err := s.loadedSender(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
 	return writeJSON(a, http.StatusOK, v)
+}
+
+// loadedSender is a sender with what its lane has in hand.
+func (s *Server) loadedSender(ctx context.Context, id string) (client.Sender, error) {
+	loads, err := s.Scheduler.LaneLoads(ctx, id)
+	if err != nil {
+		return client.Sender{}, err
+	}
+	return s.senderOf(ctx, id, loads)
 }
 
 func (s *Server) senderOf(ctx context.Context, id string, loads []lane.Load) (client.Sender, error) {
@@ -84,7 +96,7 @@ func (s *Server) moveSender(a *answer, r *http.Request, to facts.Control) error 
 	if to.State == facts.Paused {
 		out.InFlight = s.Scheduler.SenderLine(ctx, id)
 	}
-	if out.Sender, err = s.senderOf(ctx, id, s.Scheduler.Loads()); err != nil {
+	if out.Sender, err = s.loadedSender(ctx, id); err != nil {
 		return err
 	}
 	return writeJSON(a, statusIf(out.InForce && out.InFlight == 0), out)

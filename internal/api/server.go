@@ -8,6 +8,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"log/slog"
@@ -27,16 +28,11 @@ import (
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
-// Projector tells whether facts are projected, so that the gate can open.
-type Projector interface {
-	Opened() (epochs int, open bool, next <-chan struct{})
-}
-
 // Config is what the API calls. All fields are needed.
 type Config struct {
 	Defs       *definition.Store
 	Facts      *facts.Store
-	Projector  Projector
+	Ready      func(context.Context) error // why messages can't go out just now; nil: they can
 	Consent    *consent.Desk
 	Scheduler  *scheduler.Scheduler
 	Auditor    *audit.Auditor
@@ -65,7 +61,7 @@ func New(c Config) (*Server, error) {
 	if c.Token == "" {
 		return nil, errors.New("api: no token: without one anybody could send")
 	}
-	if c.Defs == nil || c.Facts == nil || c.Projector == nil || c.Consent == nil || c.Scheduler == nil || c.Auditor == nil ||
+	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Scheduler == nil || c.Auditor == nil ||
 		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.Policy == (client.Policy{}) {
 		return nil, errors.New("api: a room is missing in its configuration")
 	}

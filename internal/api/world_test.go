@@ -131,20 +131,20 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 	view := facts.NewView(e.Redis.Client, e.Redis, keys, h.facts.Identity())
 	g := gate.New(e.Redis.Client, keys, view, policy.Default())
 	sched := scheduler.New(scheduler.Config{
-		NATS: e.NATS, Names: names, Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Tally: h.tally,
-		Lane: lane.Config{Queue: h.queue, Commits: h.commits, Log: log, Repair: time.Hour, Margin: time.Hour}, Tracer: tracer, Log: log,
+		NATS: e.NATS, Names: names, Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Commits: h.commits, Tally: h.tally,
+		Tracer: tracer, Log: log,
 	})
 	if err := settle(ctx, e, view, names, keys, log); err != nil {
 		return err
 	}
-	projector := facts.NewProjector(e.NATS, e.JetStream, view, names, sched, log)
-	h.tally.Watch(sched, nil)
-	h.tally.Watch(dead, dead.Flush)
+	leader := scheduler.NewLeader(sched, lane.Config{Queue: h.queue, Commits: h.commits, Log: log, Repair: time.Hour, Margin: time.Hour})
+	projector := facts.NewProjector(e.NATS, e.JetStream, view, names, leader, log)
+	h.tally.Lead(ctx, dead.Flush, leader, dead)
 	wg.Go(func() { projector.Run(ctx) })
 	wg.Go(func() { _ = h.tally.Run(ctx) })
-	wg.Go(func() { _ = sched.Run(ctx) })
+	wg.Go(func() { _ = leader.Run(ctx) })
 	h.config = api.Config{
-		Defs: defs, Facts: h.facts, Projector: projector, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Scheduler: sched,
+		Defs: defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Scheduler: sched,
 		Auditor: &audit.Auditor{Audiences: audiences, Ledger: h.ledger, Tally: h.tally}, Dead: dead,
 		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g},
 		Tally:  h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Tracer: tracer, Log: log,

@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/carillon-dev/carillon/internal/audience"
 	"github.com/carillon-dev/carillon/internal/contact"
-	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/engine"
 	"github.com/carillon-dev/carillon/internal/facts"
@@ -29,30 +26,26 @@ import (
 // core is what both sides work with: the engines, and the rooms on them.
 type core struct {
 	*stack
-	cfg       Config
-	rulebook  Rulebook
-	engines   *engine.Engines
-	names     subject.Names
-	tracer    trace.Tracer
-	defs      *definition.Store
-	facts     *facts.Store
-	view      *facts.View
-	keys      facts.Keys
-	audiences *audience.Store
-	ledger    *ledger.Ledger
-	commits   *ledger.Committer
-	dead      *deadletter.Store
-	gate      *gate.Gate
-	secrets   secrets
+	cfg      Config
+	rulebook Rulebook
+	engines  *engine.Engines
+	names    subject.Names
+	tracer   trace.Tracer
+	metrics  *telemetry.Metrics
+	defs     *definition.Store
+	facts    *facts.Store
+	view     *facts.View
+	keys     facts.Keys
+	ledger   *ledger.Ledger
+	commits  *ledger.Committer
+	gate     *gate.Gate
+	secrets  secrets
 }
 
 // open connects to or starts the engines and opens the rooms on them.
 func open(ctx context.Context, cfg Config) (*core, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	book, err := OpenRulebook(cfg.Rulebook) // before anything is started on a bad one
 	if err != nil {
@@ -78,6 +71,9 @@ func (c *core) open(ctx context.Context) (err error) {
 	}
 	c.onStop("traces", func(context.Context) error { return traces.Close() })
 	c.tracer = traces.Tracer()
+	if c.metrics, err = telemetry.OpenMetrics(); err != nil {
+		return err
+	}
 	if c.engines, err = engine.Start(ctx, engine.Config{Data: cfg.Data, NATSURL: string(cfg.NATSURL), RedisURL: string(cfg.RedisURL), Log: cfg.Log}); err != nil {
 		return err
 	}
@@ -87,35 +83,18 @@ func (c *core) open(ctx context.Context) (err error) {
 
 func (c *core) rooms(ctx context.Context) error {
 	nc, js := c.engines.NATS, c.engines.JetStream
-	keyFile := c.cfg.KeyFile
-	if keyFile == "" {
-		keyFile = filepath.Join(c.cfg.Data, "installation.key")
-	}
-	secret, err := secretFile(keyFile)
-	if err != nil {
-		return err
-	}
-	keyer := contact.NewKeyer(secret)
+	var err error
 	if c.defs, err = definition.Open(ctx, js, c.names); err != nil {
 		return err
 	}
-	print, err := c.defs.Bind(ctx, "key", keyer.Fingerprint())
+	secret, err := c.key(ctx)
 	if err != nil {
 		return err
 	}
-	if print != keyer.Fingerprint() {
-		return fmt.Errorf("%s is not the key that this installation's contacts are known by; restore the right one, or set CARILLON_KEY_FILE", keyFile)
-	}
-	if c.facts, err = facts.Open(ctx, nc, js, c.names, keyer); err != nil {
+	if c.facts, err = facts.Open(ctx, nc, js, c.names, contact.NewKeyer(secret)); err != nil {
 		return err
 	}
 	c.onStop("facts", func(context.Context) error { return c.facts.Close() })
-	if c.audiences, err = audience.Open(ctx, js, c.names); err != nil {
-		return err
-	}
-	if c.dead, err = deadletter.Open(ctx, nc, js, c.names); err != nil {
-		return err
-	}
 	c.ledger = ledger.New(js, c.names)
 	cctx, cancel := context.WithCancel(context.Background())
 	c.commits = ledger.NewCommitter(cctx, nc, js, c.names)
@@ -126,7 +105,27 @@ func (c *core) rooms(ctx context.Context) error {
 	return nil
 }
 
-// GiveBack tells the scheduler of jobs that may not go yet. It may get lost:
+// ready says why messages can't go out through this process just now.
+func (c *core) ready(ctx context.Context) error {
+	if err := c.view.Open(ctx); err != nil {
+		return fmt.Errorf("the gate is closed: %w; it goes on by itself", err)
+	}
+	if err := c.ledger.Answers(ctx); err != nil {
+		return fmt.Errorf("the ledger can't be read: %w", err)
+	}
+	return nil
+}
+
+// name tells this process from all others.
+func (c *core) name() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}
+
+// GiveBack tells the leader of jobs that may not go yet. It may get lost:
 // then they are released again later.
 func (c *core) GiveBack(ctx context.Context, s job.Source, jobs []job.Ref, notBefore time.Time, why reason.Code) {
 	data, err := json.Marshal(scheduler.Returned{Source: s, Jobs: jobs, NotBefore: notBefore, Reason: why})

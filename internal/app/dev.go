@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/nats-io/nuid"
+
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/sandbox"
 )
@@ -14,7 +16,7 @@ import (
 // where no platform is named.
 type Dev struct {
 	core    *core
-	addr    string
+	api     string
 	sandbox string
 	stats   *deliver.Stats
 }
@@ -40,15 +42,25 @@ func (d *Dev) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	side, err := c.schedule(ctx)
+	s, err := c.schedule(ctx, d.holder())
 	if err != nil {
 		return err
 	}
+	s.alone = true
 	if d.stats, err = c.work(); err != nil {
 		return err
 	}
-	d.addr, err = c.serve(side)
+	d.api, err = s.serve()
 	return err
+}
+
+// holder names this process in the lease. On an embedded server nobody else
+// can hold it, so that a process which was killed leads again at once.
+func (d *Dev) holder() string {
+	if d.core.cfg.NATSURL == "" {
+		return "carillon dev"
+	}
+	return d.core.name() + "/" + nuid.Next()
 }
 
 // startSandbox serves the stand-in platform on a port of its own, as real a
@@ -67,7 +79,7 @@ func (d *Dev) startSandbox() error {
 }
 
 // API returns the base URL of the API.
-func (d *Dev) API() string { return "http://" + d.addr }
+func (d *Dev) API() string { return d.api }
 
 // Sandbox returns the base URL of the sandbox, "" where the platform is
 // another.

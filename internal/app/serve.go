@@ -13,18 +13,19 @@ import (
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
-// serve starts the API on the scheduler's side and returns where it listens.
-func (c *core) serve(side control) (string, error) {
+// serve starts the API on the scheduler's side and returns its base URL.
+func (s *side) serve() (string, error) {
+	c := s.core
 	token, err := c.token()
 	if err != nil {
 		return "", err
 	}
 	srv, err := api.New(api.Config{
-		Defs: c.defs, Facts: c.facts, Projector: side.projector, Consent: &consent.Desk{Facts: c.facts, Ledger: c.ledger},
-		Scheduler: side.scheduler, Auditor: &audit.Auditor{Audiences: c.audiences, Ledger: c.ledger, Tally: side.tally}, Dead: c.dead,
-		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: c.audiences, Ledger: c.ledger, Gate: c.gate},
-		Tally:  side.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: token, Tracer: c.tracer, Log: c.cfg.Log,
-		Credential: func(ref string) error { _, err := c.secrets.resolve(ref); return err },
+		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: &consent.Desk{Facts: c.facts, Ledger: c.ledger},
+		Scheduler: s.scheduler, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally}, Dead: s.dead,
+		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Gate: c.gate},
+		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: token, Tracer: c.tracer, Log: c.cfg.Log,
+		Credential: s.credential,
 	})
 	if err != nil {
 		return "", err
@@ -34,7 +35,17 @@ func (c *core) serve(side control) (string, error) {
 		return "", fmt.Errorf("the API can't listen on %s: %w; set CARILLON_LISTEN to another host:port", c.cfg.Listen, err)
 	}
 	c.run("api", func(ctx context.Context) error { return srv.Serve(ctx, ln) })
-	return ln.Addr().String(), nil
+	return "http://" + ln.Addr().String(), nil
+}
+
+// credential tells whether a sender's credential can be resolved. Where
+// workers are processes of their own, only they can know.
+func (s *side) credential(ref string) error {
+	if !s.alone {
+		return nil
+	}
+	_, err := s.secrets.resolve(ref)
+	return err
 }
 
 // token returns the API's token, and leaves it where a local client looks.

@@ -40,11 +40,11 @@ func rooms() map[string]level {
 		"internal/plan": way, "internal/lane": way, "internal/gate": way, "internal/deliver": way,
 		"internal/ledger": way, "internal/deadletter": way, "internal/audience": way, "internal/definition": way,
 		"internal/facts": way, "internal/stream": way, "internal/consent": way, "internal/scheduler": way,
-		"internal/audit": way, "internal/story": way,
+		"internal/audit": way, "internal/story": way, "internal/lease": way,
 
 		"internal/channel/meta": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
 		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,
-		"internal/console": adapter, "internal/sandbox": adapter,
+		"internal/console": adapter, "internal/sandbox": adapter, "internal/health": adapter,
 
 		"internal/app": wiring, "internal/cli": wiring, "internal/bench": wiring, "internal/e2e": wiring,
 

@@ -26,10 +26,12 @@ const (
 
 // Main runs the command that the process was called as and returns its exit
 // code.
-func Main() int {
+func Main() int { return runMain(newRoot) }
+
+func runMain(program func(*session) *cobra.Command) int {
 	ctx, stop := untilSignal(context.Background())
 	defer stop()
-	return Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv})
+	return execute(ctx, program, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv})
 }
 
 // Streams is what a command reads and writes.
@@ -39,14 +41,19 @@ type Streams struct {
 	Getenv   func(string) string
 }
 
-// Run runs one command and returns its exit code.
+// Run runs one command of carillon and returns its exit code.
 func Run(ctx context.Context, args []string, st Streams) int {
+	return execute(ctx, newRoot, args, st)
+}
+
+// execute runs one command of a program and returns its exit code.
+func execute(ctx context.Context, program func(*session) *cobra.Command, args []string, st Streams) int {
 	s := &session{
 		in: st.In, getenv: st.Getenv,
 		out: console.Open(st.Out, st.Getenv), err: console.Open(st.Err, st.Getenv),
 		interactive: isInteractive(st.In, st.Out),
 	}
-	root := newRoot(s)
+	root := program(s)
 	root.SetArgs(args)
 	root.SetIn(st.In)
 	root.SetOut(st.Out)
@@ -91,10 +98,10 @@ func (s *session) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 		return signalBase + int(i.signal)
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
-		fmt.Fprintf(s.err, "carillon: %s; see: %s --help\n", oneLine(err.Error()), cmd.CommandPath())
+		fmt.Fprintf(s.err, "%s: %s; see: %s --help\n", cmd.Root().Name(), oneLine(err.Error()), cmd.CommandPath())
 		return exitUsage
 	}
-	fmt.Fprintf(s.err, "carillon: %s\n", oneLine(s.explain(err)))
+	fmt.Fprintf(s.err, "%s: %s\n", cmd.Root().Name(), oneLine(s.explain(err)))
 	return exitFailed
 }
 

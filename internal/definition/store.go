@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
@@ -46,7 +46,15 @@ func (s *Store) Bind(ctx context.Context, key, value string) (string, error) {
 	if _, err := s.kv.Create(ctx, "installation."+key, []byte(value)); err == nil {
 		return value, nil
 	}
+	return s.Bound(ctx, key)
+}
+
+// Bound returns a value stored once for the installation, "" where none is.
+func (s *Store) Bound(ctx context.Context, key string) (string, error) {
 	e, err := s.kv.Get(ctx, "installation."+key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return "", nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("definitions: %s: %w", key, err)
 	}
@@ -130,98 +138,46 @@ func (s *Store) ids(ctx context.Context, prefix string) ([]string, error) {
 	return slices.Compact(out), nil // a key written meanwhile may come twice
 }
 
-// Cache gives workers definitions without a round trip for each envelope: a
-// broadcast by its source, since nothing of it changes once it is launched,
-// and senders as they were last heard of.
-type Cache struct {
-	store *Store
-
-	mu         sync.Mutex
-	broadcasts map[string]*Planned // by source name
-	senders    map[string]*sender.Spec
-	watcher    jetstream.KeyWatcher
-	stopped    chan struct{}
+// Change is a definition as it is now: a sender, a broadcast, or an error that
+// says why it can't be read.
+type Change struct {
+	Sender    *sender.Spec
+	Broadcast *broadcast.Broadcast
+	Rev       uint64
+	Err       error
 }
 
-// Planned is a broadcast as it was launched, with its text parsed.
-type Planned struct {
-	Spec  broadcast.Spec
-	Text  *broadcast.Template
-	Trace string // W3C traceparent of the launch
-}
-
-// NewCache returns a cache that hears of changed senders until ctx ends.
-func NewCache(ctx context.Context, s *Store) (*Cache, error) {
-	w, err := s.kv.Watch(ctx, "sender.>")
+// Watch calls changed with every definition as it is, current once it has told
+// all that was there, and changed again whenever one changes, until ctx ends.
+// A definition that can't be read ends it with an error.
+func (s *Store) Watch(ctx context.Context, changed func(Change), current func()) error {
+	w, err := s.kv.WatchFiltered(ctx, []string{"sender.>", "broadcast.>"}, jetstream.IgnoreDeletes())
 	if err != nil {
-		return nil, fmt.Errorf("watch senders: %w", err)
+		return fmt.Errorf("watch definitions: %w", err)
 	}
-	c := &Cache{store: s, broadcasts: map[string]*Planned{}, senders: map[string]*sender.Spec{}, watcher: w, stopped: make(chan struct{})}
-	go c.listen()
-	return c, nil
-}
-
-func (c *Cache) listen() {
-	defer close(c.stopped)
-	for e := range c.watcher.Updates() {
-		if e == nil {
-			continue // the values from before have all come
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, open := <-w.Updates():
+			if !open {
+				return fmt.Errorf("watch definitions: %w", nats.ErrConnectionClosed)
+			}
+			if e == nil {
+				current()
+				continue
+			}
+			changed(changeOf(e))
 		}
-		v, _, err := parse[sender.Spec](e)
-		c.mu.Lock()
-		if err != nil || e.Operation() != jetstream.KeyValuePut {
-			delete(c.senders, strings.TrimPrefix(e.Key(), "sender."))
-		} else {
-			c.senders[v.ID] = v
-		}
-		c.mu.Unlock()
 	}
 }
 
-// Close stops listening.
-func (c *Cache) Close() error {
-	err := c.watcher.Stop()
-	<-c.stopped
-	return err
-}
-
-// Sender returns a sender's newest definition.
-func (c *Cache) Sender(ctx context.Context, id string) (*sender.Spec, error) {
-	c.mu.Lock()
-	v := c.senders[id]
-	c.mu.Unlock()
-	if v != nil {
-		return v, nil
+func changeOf(e jetstream.KeyValueEntry) (c Change) {
+	if strings.HasPrefix(e.Key(), "sender.") {
+		c.Sender, c.Rev, c.Err = parse[sender.Spec](e)
+		return c
 	}
-	v, _, err := c.store.Sender(ctx, id)
-	return v, err
-}
-
-// maxCached bounds how many planned broadcasts a cache keeps.
-const maxCached = 1000
-
-// Broadcast returns the broadcast that a source belongs to.
-func (c *Cache) Broadcast(ctx context.Context, source string) (*Planned, error) {
-	c.mu.Lock()
-	p := c.broadcasts[source]
-	c.mu.Unlock()
-	if p != nil {
-		return p, nil
-	}
-	b, _, err := c.store.Broadcast(ctx, broadcast.IDOf(source))
-	if err != nil {
-		return nil, err
-	}
-	t, err := broadcast.ParseTemplate(b.Spec.Message.Text)
-	if err != nil {
-		return nil, fmt.Errorf("source %s: %w", source, err)
-	}
-	p = &Planned{Spec: b.Spec, Text: t, Trace: b.Trace}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.broadcasts) >= maxCached {
-		clear(c.broadcasts)
-	}
-	c.broadcasts[source] = p
-	return p, nil
+	c.Broadcast, c.Rev, c.Err = parse[broadcast.Broadcast](e)
+	return c
 }

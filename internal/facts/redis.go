@@ -142,6 +142,13 @@ func (v *View) Look(ctx context.Context, sender, source string, contacts []job.K
 	return l, nil
 }
 
+// Open returns nil where a look could be relied on, as every check before a
+// send does, and otherwise why not.
+func (v *View) Open(ctx context.Context) error {
+	_, err := v.Look(ctx, "", "", nil)
+	return err
+}
+
 // fresh reads the head of a look's answer and refuses one that nobody vouches
 // for.
 func (v *View) fresh(raw []any) (Look, error) {

@@ -327,6 +327,17 @@ func (f *feed) take(n int, together bool, now time.Time) []job.Ref {
 	return refs
 }
 
+// oldest is how long ago the first of the unclaimed jobs was released.
+func (f *feed) oldest(now time.Time) time.Duration {
+	var age time.Duration
+	for _, o := range f.out {
+		if o.claimed == 0 {
+			age = max(age, now.Sub(o.at))
+		}
+	}
+	return age
+}
+
 // abandoned makes jobs that were released before a moment and have no record
 // ready to be released again: the claim makes that harmless.
 func (f *feed) abandoned(before, now time.Time) {

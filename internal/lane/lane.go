@@ -505,6 +505,10 @@ type Load struct {
 	Claimed   int    `json:"claimed"`
 	Held      int    `json:"held"`
 	Waiting   int    `json:"waiting"` // given back, to go again
+
+	// Oldest is how long ago the job was released that a worker should claim
+	// next; 0 where none is with the workers.
+	Oldest time.Duration `json:"oldest"`
 }
 
 // Load returns what the lane has in hand.
@@ -512,7 +516,9 @@ func (l *Lane) Load() Load {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	out := Load{Sender: l.sender, Paused: l.paused, Sources: len(l.feeds)}
+	now := time.Now()
 	for _, f := range l.feeds {
+		out.Oldest = max(out.Oldest, f.oldest(now))
 		out.Unclaimed, out.Claimed = out.Unclaimed+f.idle, out.Claimed+len(f.out)-f.idle
 		out.Held, out.Waiting = out.Held+len(f.held), out.Waiting+len(f.ready)
 	}

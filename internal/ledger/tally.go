@@ -2,8 +2,6 @@ package ledger
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -86,40 +84,26 @@ func (c *Counts) move(s job.State, why reason.Code, by int) {
 	}
 }
 
-// Watcher is told of every record, in the order of its stream, by one
-// goroutine. It must not block for long.
-type Watcher interface {
-	Recorded(ctx context.Context, e Entry) error
-}
-
-// flushEvery is how often the running tallies are checkpointed: what a crash
-// costs is reading that much of the ledger again.
-const flushEvery = 2 * time.Second
-
-// Tally follows the ledger, keeps the counts of every source, and tells its
-// watchers. Watchers that keep something durable do so in Flush, before the
-// checkpoint moves past it.
+// Tally follows the ledger and keeps the counts of every source. Any number of
+// processes may each have one; the one that leads (Lead) tells watchers too,
+// and keeps a checkpoint that all of them start from.
+//
+// What it stores only ever grows, by compare-and-set: a count is replaced by
+// one of a later sequence, the checkpoint by a later one. So a leader that was
+// replaced while it was stopped can't undo what its successor stored.
 type Tally struct {
-	ledger   *Ledger
-	js       jetstream.JetStream
-	kv       jetstream.KeyValue
-	log      *slog.Logger
-	watchers []Watcher
-	flushers []func(context.Context) error
+	ledger *Ledger
+	kv     jetstream.KeyValue
+	log    *slog.Logger
+	leads  chan *lead
 
 	mu      sync.Mutex
 	sources map[job.Source]*Counts
 	dirty   map[job.Source]bool
 	seen    map[string]uint64 // by stream
 	moved   chan struct{}     // closed and replaced whenever seen moves
-	started map[string]bool
 
-	inbox chan followed
-}
-
-type followed struct {
-	stream string
-	m      stream.Message
+	revs map[string]uint64 // of what this tally stored last, by key; by Run alone
 }
 
 // OpenTally loads the checkpoint, creating its bucket where needed.
@@ -131,231 +115,11 @@ func OpenTally(ctx context.Context, l *Ledger, names subject.Names, log *slog.Lo
 		return nil, fmt.Errorf("tallies: %w", err)
 	}
 	t := &Tally{
-		ledger: l, js: l.js, kv: kv, log: log,
-		sources: map[job.Source]*Counts{}, dirty: map[job.Source]bool{}, seen: map[string]uint64{},
-		moved: make(chan struct{}), started: map[string]bool{}, inbox: make(chan followed, 4096),
+		ledger: l, kv: kv, log: log, leads: make(chan *lead, 1),
+		sources: map[job.Source]*Counts{}, dirty: map[job.Source]bool{}, seen: map[string]uint64{}, moved: make(chan struct{}),
+		revs: map[string]uint64{},
 	}
 	return t, t.load(ctx)
-}
-
-// Watch adds a watcher, and what makes durable what it kept. Only before Run.
-func (t *Tally) Watch(w Watcher, flush func(context.Context) error) {
-	t.watchers = append(t.watchers, w)
-	if flush != nil {
-		t.flushers = append(t.flushers, flush)
-	}
-}
-
-const checkpointKey = "checkpoint"
-
-func sourceKey(s job.Source) string {
-	return fmt.Sprintf("source.%s.%d.%s.%s", s.Month, s.Part, s.Sender, keyToken(s.Name))
-}
-
-// keyToken writes '~', which a bucket's keys may not hold, as '='.
-func keyToken(name string) string {
-	b := []byte(name)
-	for i := range b {
-		if b[i] == '~' {
-			b[i] = '='
-		}
-	}
-	return string(b)
-}
-
-type savedCounts struct {
-	Source job.Source `json:"source"`
-	Counts Counts     `json:"counts"`
-}
-
-func (t *Tally) load(ctx context.Context) error {
-	cp, err := t.kv.Get(ctx, checkpointKey)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("tallies: checkpoint: %w", err)
-	}
-	if err := json.Unmarshal(cp.Value(), &t.seen); err != nil {
-		return fmt.Errorf("tallies: checkpoint: %w", err)
-	}
-	keys, err := t.kv.ListKeysFiltered(ctx, "source.>")
-	if err != nil {
-		return fmt.Errorf("tallies: %w", err)
-	}
-	for key := range keys.Keys() {
-		v, err := t.kv.Get(ctx, key)
-		if err != nil {
-			return fmt.Errorf("tallies: %s: %w", key, err)
-		}
-		s := savedCounts{Counts: NewCounts()}
-		if err := json.Unmarshal(v.Value(), &s); err != nil {
-			return fmt.Errorf("tallies: %s: %w", key, err)
-		}
-		t.sources[s.Source] = &s.Counts
-	}
-	return nil
-}
-
-// Run follows every ledger stream, those that appear later too, until ctx
-// ends. It returns the first error that it can't go on after.
-func (t *Tally) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	find := time.NewTicker(time.Second)
-	defer find.Stop()
-	flush := time.NewTicker(flushEvery)
-	defer flush.Stop()
-	if err := t.followNew(ctx, &wg, cancel); err != nil {
-		return err
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			t.save(context.WithoutCancel(ctx))
-			return stopped(ctx)
-		case f := <-t.inbox:
-			// Nothing after a record that a watcher refused may be taken: the
-			// checkpoint would move past it.
-			if err := t.take(ctx, f); err != nil && ctx.Err() == nil {
-				t.save(ctx)
-				return err
-			} else if err != nil {
-				t.save(context.WithoutCancel(ctx))
-				return stopped(ctx)
-			}
-		case <-find.C:
-			if err := t.followNew(ctx, &wg, cancel); err != nil {
-				t.log.Warn("ledger streams can't be listed; trying again", "error", err)
-			}
-		case <-flush.C:
-			t.save(ctx)
-		}
-	}
-}
-
-// stopped returns why a context ended, nil where somebody just stopped it.
-func stopped(ctx context.Context) error {
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
-}
-
-func (t *Tally) followNew(ctx context.Context, wg *sync.WaitGroup, cancel context.CancelCauseFunc) error {
-	names, err := t.ledger.Streams(ctx)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if t.started[name] {
-			continue
-		}
-		t.started[name] = true
-		t.mu.Lock()
-		from := t.seen[name] + 1
-		t.mu.Unlock()
-		ch := make(chan stream.Message, 256)
-		wg.Go(func() {
-			if err := stream.Follow(ctx, t.js, name, from, ch); err != nil && ctx.Err() == nil {
-				cancel(err)
-			}
-		})
-		wg.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case m := <-ch:
-					select {
-					case t.inbox <- followed{name, m}:
-					case <-ctx.Done():
-						return
-					}
-				}
-			}
-		})
-	}
-	return nil
-}
-
-func (t *Tally) take(ctx context.Context, f followed) error {
-	e, err := t.ledger.Entry(f.m)
-	if err != nil {
-		return err
-	}
-	for _, w := range t.watchers {
-		if err := w.Recorded(ctx, e); err != nil {
-			return err
-		}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c := t.sources[e.ID.Source]
-	if c == nil {
-		n := NewCounts()
-		c = &n
-		t.sources[e.ID.Source] = c
-	}
-	if e.Seq > c.Seq { // a checkpoint may be ahead of the stream's position, never behind it
-		c.Add(e)
-		t.dirty[e.ID.Source] = true
-	}
-	t.seen[f.stream] = e.Seq
-	close(t.moved)
-	t.moved = make(chan struct{})
-	return nil
-}
-
-// save writes the counts that changed, then how far they reach. A crash in
-// between leaves counts that are ahead, which take skips over.
-func (t *Tally) save(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	t.mu.Lock()
-	changed := make([]savedCounts, 0, len(t.dirty))
-	for s := range t.dirty {
-		changed = append(changed, savedCounts{s, t.sources[s].Clone()})
-	}
-	clear(t.dirty)
-	seen := maps.Clone(t.seen)
-	t.mu.Unlock()
-	if len(changed) == 0 {
-		return
-	}
-	if err := t.write(ctx, changed, seen); err != nil {
-		t.log.Warn("tallies could not be checkpointed; the next checkpoint covers it", "error", err)
-		t.mu.Lock()
-		for _, c := range changed {
-			t.dirty[c.Source] = true
-		}
-		t.mu.Unlock()
-	}
-}
-
-func (t *Tally) write(ctx context.Context, changed []savedCounts, seen map[string]uint64) error {
-	for _, f := range t.flushers {
-		if err := f(ctx); err != nil {
-			return err
-		}
-	}
-	for _, c := range changed {
-		b, err := json.Marshal(c)
-		if err != nil {
-			return err
-		}
-		if _, err := t.kv.Put(ctx, sourceKey(c.Source), b); err != nil {
-			return err
-		}
-	}
-	b, err := json.Marshal(seen)
-	if err != nil {
-		return err
-	}
-	_, err = t.kv.Put(ctx, checkpointKey, b)
-	return err
 }
 
 // Of returns a source's counts as of their Seq.
@@ -383,7 +147,7 @@ func (t *Tally) At(s job.Source) (Counts, uint64) {
 // CatchUp waits until everything that the source's ledger holds now is
 // counted.
 func (t *Tally) CatchUp(ctx context.Context, s job.Source) error {
-	head, err := stream.Head(ctx, t.js, t.ledger.names.Ledger(s.Month, s.Part))
+	head, err := stream.Head(ctx, t.ledger.js, t.ledger.names.Ledger(s.Month, s.Part))
 	if err != nil {
 		return err
 	}
@@ -397,7 +161,7 @@ func (t *Tally) CatchUpAll(ctx context.Context) error {
 		return err
 	}
 	for _, name := range names {
-		head, err := stream.Head(ctx, t.js, name)
+		head, err := stream.Head(ctx, t.ledger.js, name)
 		if err != nil {
 			return err
 		}

@@ -59,11 +59,10 @@ func (h house) tally(t *testing.T, l *listener, flush func(context.Context) erro
 	if err != nil {
 		t.Fatal(err)
 	}
-	tally.Watch(l, flush)
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
+	led, ended := tally.Lead(ctx, flush, l), make(chan error, 1)
 	go func() { ended <- tally.Run(ctx) }()
-	stop := sync.OnceValue(func() error { cancel(); return <-ended })
+	stop := sync.OnceValue(func() error { cancel(); return errors.Join(<-led, <-ended) })
 	t.Cleanup(func() { _ = stop() })
 	return running{tally, stop}
 }
@@ -270,9 +269,19 @@ func TestTallyStopsAtARefusedRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tally.Watch(l, nil)
-	if err := tally.Run(t.Context()); !errors.Is(err, no) {
-		t.Fatalf("Run: %v, want the watcher's error", err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	led, ended := tally.Lead(ctx, nil, l), make(chan error, 1)
+	go func() { ended <- tally.Run(ctx) }()
+	if err := <-led; !errors.Is(err, no) {
+		t.Fatalf("Lead: %v, want the watcher's error", err)
+	}
+	if err := tally.CatchUpAll(ctx); err != nil || tally.Of(s).Total() != 300 {
+		t.Errorf("it counts no more: %v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 	name := h.names.Ledger(month, 0)
 	if got := l.seqs(name, h); got[len(got)-1] != 149 {

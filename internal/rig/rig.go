@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -176,14 +177,29 @@ func (r *Rooms) Count(t *testing.T, watchers ...ledger.Watcher) (tally *ledger.T
 	t.Helper()
 	tally, err := ledger.OpenTally(t.Context(), r.Ledger, r.Names, r.Log)
 	Must(t, err)
-	for _, w := range watchers {
-		var flush func(context.Context) error
-		if f, ok := w.(interface{ Flush(context.Context) error }); ok {
-			flush = f.Flush
+	return tally, Lead(t, tally, watchers...)
+}
+
+// Lead runs a tally that leads until stop or the test's end. Watchers that
+// keep something durable have a Flush.
+func Lead(t *testing.T, tally *ledger.Tally, watchers ...ledger.Watcher) (stop func()) {
+	t.Helper()
+	flush := func(ctx context.Context) error {
+		for _, w := range watchers {
+			if f, ok := w.(interface{ Flush(context.Context) error }); ok {
+				if err := f.Flush(ctx); err != nil {
+					return err
+				}
+			}
 		}
-		tally.Watch(w, flush)
+		return nil
 	}
-	return tally, Loop(t, tally.Run)
+	ctx, cancel := context.WithCancel(context.Background())
+	led := tally.Lead(ctx, flush, watchers...) // before Run, which then begins with it
+	run := Loop(t, tally.Run)
+	stop = sync.OnceFunc(func() { cancel(); <-led; run() })
+	t.Cleanup(stop)
+	return stop
 }
 
 // Apply stores documents.

@@ -85,7 +85,7 @@ func (s *Scheduler) handlePart(ctx context.Context, out []Handled, part []int, w
 	if dryRun {
 		return nil
 	}
-	s.Config.Lane.Commits.Commit(ctx, ledger.Bulk, entries)
+	s.Commits.Commit(ctx, ledger.Bulk, entries)
 	for n, e := range entries {
 		switch {
 		case errors.Is(e.Err, ledger.ErrConflict):
@@ -133,7 +133,7 @@ func (s *Scheduler) reopenAll(ctx context.Context, handled []Handled) error {
 		done[id] = true
 		err := s.Tally.CatchUp(ctx, h.Job.Source) // else it would look finished
 		if err == nil {
-			err = s.Reopen(ctx, id)
+			_, err = s.move(ctx, id, broadcast.Reopen, reopen)
 		}
 		if err != nil && !errors.Is(err, errIllegal) && !errors.Is(err, definition.ErrNotFound) {
 			errs = append(errs, err)

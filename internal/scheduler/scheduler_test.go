@@ -27,6 +27,7 @@ type world struct {
 	*rig.Rooms
 	t     *testing.T
 	sched *scheduler.Scheduler
+	lead  *scheduler.Leader
 	tally *ledger.Tally
 	stop  []func()
 	began chan struct{} // a freeze has begun
@@ -45,7 +46,7 @@ func (w *world) Recorded(ctx context.Context, e ledger.Entry) error {
 	if deaf {
 		return nil
 	}
-	return w.sched.Recorded(ctx, e)
+	return w.lead.Recorded(ctx, e)
 }
 
 // Enqueue settles an envelope.
@@ -120,19 +121,19 @@ func (tr tracer) Start(ctx context.Context, name string, o ...trace.SpanStartOpt
 	return tr.Tracer.Start(ctx, name, o...) //nolint:spancheck // the caller's, who ends it
 }
 
-// boot starts a scheduler and its tally.
+// boot starts a scheduler that leads, and its tally.
 func (w *world) boot() {
 	w.t.Helper()
 	tally, err := ledger.OpenTally(w.t.Context(), w.Ledger, w.Names, w.Log)
 	rig.Must(w.t, err)
 	w.tally = tally
 	w.sched = scheduler.New(scheduler.Config{
-		NATS: engines.NATS, Names: w.Names, Defs: w.Defs, Facts: w.Facts, Audiences: w.Audiences, Ledger: w.Ledger, Tally: tally,
-		Lane:   lane.Config{Queue: w, Commits: w.Commits, Log: w.Log, Repair: time.Minute, Margin: 100 * time.Millisecond},
+		NATS: engines.NATS, Names: w.Names, Defs: w.Defs, Facts: w.Facts, Audiences: w.Audiences, Ledger: w.Ledger, Commits: w.Commits, Tally: tally,
 		Tracer: tracer{w.Tracer, w.began}, Log: w.Log,
 	})
-	tally.Watch(w, nil)
-	w.stop = []func(){rig.Loop(w.t, w.sched.Run), rig.Loop(w.t, tally.Run)}
+	w.lead = scheduler.NewLeader(w.sched, lane.Config{Queue: w, Commits: w.Commits, Log: w.Log, Repair: time.Minute, Margin: 100 * time.Millisecond})
+	counting := rig.Lead(w.t, tally, w)
+	w.stop = []func(){rig.Loop(w.t, w.lead.Run), counting}
 }
 
 // restart is a crash: what the tally had not checkpointed is counted again.
@@ -348,7 +349,7 @@ func duringFreeze(t *testing.T, verb string, want broadcast.State) {
 	w.set(all(job.Sent, ""))
 	_, err = w.sched.Resume(t.Context(), "spring")
 	rig.Must(t, err)
-	w.sched.Lost() // what was released before the pause
+	w.lead.Lost() // what was released before the pause
 	w.until("spring", broadcast.Done)
 	w.audit("spring", map[job.Bucket]int{job.InSent: 400})
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/job"
-	"github.com/carillon-dev/carillon/internal/plan"
 )
 
 // errIllegal marks a move that the table of states does not have.
@@ -34,8 +33,8 @@ func (e *Illegal) Error() string { return fmt.Sprintf("broadcast %s: %v", e.ID, 
 func (e *Illegal) Is(target error) bool { return target == errIllegal }
 
 // move takes a broadcast through one verb: the definition first, by
-// compare-and-set, then the control that rechecks see. A crash between the
-// two is repaired at the next start, a failure by the next look.
+// compare-and-set, then the control that rechecks see. A crash or a failure
+// between the two is repaired by who leads.
 func (s *Scheduler) move(ctx context.Context, id string, v broadcast.Verb, edit func(*broadcast.Broadcast)) (moved, error) {
 	return s.moveIf(ctx, id, v, func(b *broadcast.Broadcast) error {
 		if edit != nil {
@@ -69,13 +68,11 @@ func (s *Scheduler) moveIf(ctx context.Context, id string, v broadcast.Verb, edi
 			return moved{}, err
 		}
 		s.Log.InfoContext(ctx, "broadcast moved", "broadcast", id, "verb", v, "state", b.State)
-		seq, err := s.controlAt(ctx, b, rev)
+		seq, err := s.control(ctx, b, rev)
 		if err != nil {
-			s.adopt(b, rev, true)
-			return moved{}, fmt.Errorf("broadcast %s is %s, but workers do not know it yet: %w", id, b.State, err)
+			return moved{}, fmt.Errorf("broadcast %s is %s, but workers do not know it yet; they will: %w", id, b.State, err)
 		}
-		s.applied(b, rev)
-		return moved{b, seq}, nil
+		return moved{b, rev, seq}, nil
 	}
 }
 
@@ -83,33 +80,13 @@ func (s *Scheduler) moveIf(ctx context.Context, id string, v broadcast.Verb, edi
 // every recheck sees it.
 type moved struct {
 	b   *broadcast.Broadcast
+	rev uint64
 	seq uint64
 }
 
-// applied tells the lanes.
-func (s *Scheduler) applied(b *broadcast.Broadcast, rev uint64) {
-	s.adopt(b, rev, false)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if a := s.active[b.Spec.ID]; a != nil {
-		b = a.b // somebody may have moved it further meanwhile
-	}
-	l := s.lanes[b.Spec.Sender]
-	switch {
-	case b.Snapshot == nil || l == nil:
-	case b.State.Over():
-		l.Close(b.Source())
-	default:
-		l.PauseSource(b.Source(), b.State != broadcast.Running)
-	}
-}
-
-func (s *Scheduler) control(ctx context.Context, b *broadcast.Broadcast, rev uint64) error {
-	_, err := s.controlAt(ctx, b, rev)
-	return err
-}
-
-func (s *Scheduler) controlAt(ctx context.Context, b *broadcast.Broadcast, rev uint64) (uint64, error) {
+// control writes what rechecks see of a broadcast at a revision, and returns
+// the facts' sequence from which on they do.
+func (s *Scheduler) control(ctx context.Context, b *broadcast.Broadcast, rev uint64) (uint64, error) {
 	c := facts.Control{State: facts.Running, EndsAt: b.EndsAt, Rev: rev, At: time.Now().UTC()}
 	switch b.State {
 	case broadcast.Paused, broadcast.Scheduled, broadcast.Draft:
@@ -227,93 +204,5 @@ func (s *Scheduler) Resume(ctx context.Context, id string) (*broadcast.Broadcast
 	return m.b, nil
 }
 
-// Reopen lets a finished broadcast go on, for jobs that are redriven.
-func (s *Scheduler) Reopen(ctx context.Context, id string) error {
-	m, err := s.move(ctx, id, broadcast.Reopen, func(b *broadcast.Broadcast) { b.ClosedAt = time.Time{} })
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if a := s.active[id]; a != nil {
-		if l := s.lanes[m.b.Spec.Sender]; l != nil {
-			l.Forget(m.b.Source())
-		}
-		a.fed = false
-	}
-	return nil
-}
-
-// freeze fixes the audience of a broadcast that is due.
-func (s *Scheduler) freeze(ctx context.Context, id string) error {
-	ctx, span := s.Tracer.Start(ctx, "freeze audience", trace.WithAttributes(attribute.String("carillon.broadcast", id)))
-	defer span.End()
-	b, rev, err := s.Defs.Broadcast(ctx, id)
-	if err != nil {
-		return err
-	}
-	if b.Snapshot != nil || b.State.Over() { // it has moved on since the look that came here
-		s.adopt(b, rev, true)
-		return nil
-	}
-	spec, _, err := s.Defs.Sender(ctx, b.Spec.Sender)
-	if err != nil {
-		return err
-	}
-	at := time.Now().UTC()
-	ms, log, err := s.members(ctx, b, windowOf(spec.AdWindow), at)
-	if err != nil {
-		return err
-	}
-	snap, err := s.Audiences.Save(ctx, broadcast.SourceName(id, b.Occurrence), ms)
-	if err != nil {
-		return err
-	}
-	part, err := s.Ledger.Place(ctx, b.Month, snap.Count)
-	if err != nil {
-		return err
-	}
-	return s.frozen(ctx, b, rev, snap, part, log)
-}
-
-// frozen stores the snapshot, unless the broadcast was closed meanwhile. A
-// pause meanwhile keeps it.
-func (s *Scheduler) frozen(ctx context.Context, b *broadcast.Broadcast, rev uint64, snap broadcast.Snapshot, part int, log broadcast.FreezeLog) error {
-	for {
-		b.Snapshot, b.Part, b.Frozen = &snap, part, &log
-		now, err := s.Defs.PutBroadcast(ctx, b, rev)
-		if err == nil {
-			s.Log.InfoContext(ctx, "audience frozen", "broadcast", b.Spec.ID, "contacts", snap.Count)
-			s.adopt(b, now, true)
-			return nil
-		}
-		if !errors.Is(err, definition.ErrChanged) {
-			return err
-		}
-		if b, rev, err = s.Defs.Broadcast(ctx, b.Spec.ID); err != nil {
-			return err
-		}
-		if b.State.Over() || b.Snapshot != nil {
-			s.adopt(b, rev, true)
-			return nil
-		}
-	}
-}
-
-// windowOf is the window that the order of sending goes by.
-func windowOf(adHours int) time.Duration { return max(24, time.Duration(adHours)) * time.Hour }
-
-func (s *Scheduler) members(ctx context.Context, b *broadcast.Broadcast, window time.Duration, at time.Time) ([]plan.Member, broadcast.FreezeLog, error) {
-	log := broadcast.FreezeLog{At: at}
-	sel, err := plan.NewSelector(b.Spec.Audience)
-	if err != nil {
-		return nil, log, err
-	}
-	var ms []plan.Member
-	log.Facts, err = s.Facts.Each(ctx, b.Spec.Sender, sel.Collect(&ms, &log, window, at))
-	if err != nil {
-		return nil, log, err
-	}
-	plan.Order(ms)
-	return ms, log, nil
-}
+// reopen is the edit of a broadcast that goes on for jobs that were redriven.
+func reopen(b *broadcast.Broadcast) { b.ClosedAt = time.Time{} }

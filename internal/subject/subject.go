@@ -43,6 +43,9 @@ func (n Names) Definitions() string { return n.stream("DEFS") }
 // Tallies is the bucket of the checkpointed tallies.
 func (n Names) Tallies() string { return n.stream("TALLIES") }
 
+// Leases is the bucket that says who leads.
+func (n Names) Leases() string { return n.stream("LEASES") }
+
 // Audiences is the bucket of frozen audiences.
 func (n Names) Audiences() string { return n.stream("AUDIENCES") }
 
@@ -127,6 +130,9 @@ func (n Names) AllDead() string { return n.subject("dead.>") }
 
 // Returned is where a worker gives jobs back to a sender's lane.
 func (n Names) Returned(sender string) string { return n.subject("returned." + sender) }
+
+// Lanes is where the leader is asked what its lanes have in hand.
+func (n Names) Lanes() string { return n.subject("lanes") }
 
 // Applied is where the projector tells how far Redis has come.
 func (n Names) Applied() string { return n.subject("applied") }

@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/carillon-dev/carillon/internal/audience"
+	"github.com/carillon-dev/carillon/internal/deadletter"
+	"github.com/carillon-dev/carillon/internal/deliver"
+	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/lane"
+	"github.com/carillon-dev/carillon/internal/lease"
+	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/queue"
+	"github.com/carillon-dev/carillon/internal/scheduler"
+)
+
+// side is the scheduler's side, for whoever serves it.
+type side struct {
+	*core
+	scheduler *scheduler.Scheduler
+	tally     *ledger.Tally
+	audiences *audience.Store
+	dead      *deadletter.Store
+	standing  standing
+	alone     bool // the workers are in this process
+}
+
+// schedule starts the scheduler's side: it counts, takes orders, and leads
+// where the lease says so. The holder names this process in the lease.
+func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
+	s := &side{core: c}
+	var err error
+	if s.audiences, err = audience.Open(ctx, c.engines.JetStream, c.names); err != nil {
+		return nil, err
+	}
+	if s.dead, err = deadletter.Open(ctx, c.engines.NATS, c.engines.JetStream, c.names); err != nil {
+		return nil, err
+	}
+	if s.tally, err = ledger.OpenTally(ctx, c.ledger, c.names, c.cfg.Log); err != nil {
+		return nil, err
+	}
+	l, err := lease.Open(ctx, c.engines.JetStream, c.names, "scheduler", holder, c.cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	s.scheduler = scheduler.New(scheduler.Config{
+		NATS: c.engines.NATS, Names: c.names, Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Commits: c.commits, Tally: s.tally,
+		Tracer: c.tracer, Log: c.cfg.Log,
+	})
+	if err := s.measure(); err != nil {
+		return nil, err
+	}
+	c.run("tally", s.tally.Run)
+	c.run("lease", func(ctx context.Context) error { return l.Run(ctx, s.lead) })
+	return s, nil
+}
+
+// lead is one term: facts are projected, lanes released, dead letters and the
+// tallies' checkpoint kept, until ctx ends or one of them can't go on.
+func (s *side) lead(ctx context.Context) error {
+	leader := scheduler.NewLeader(s.scheduler, lane.Config{
+		Queue: queue.New(s.engines.Redis.Queue, s.cfg.Prefix), Commits: s.commits, Log: s.cfg.Log,
+		Repair: 2*queue.TaskTimeout + lane.Horizon, Margin: deliver.ClaimMargin,
+	})
+	s.standing.set(leader)
+	defer s.standing.set(nil)
+	projector := facts.NewProjector(s.engines.NATS, s.engines.JetStream, s.view, s.names, leader, s.cfg.Log)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { projector.Run(ctx); return nil })
+	g.Go(func() error { return onNewEpoch(ctx, projector, leader.Lost) })
+	g.Go(func() error { return <-s.tally.Lead(ctx, s.dead.Flush, leader, s.dead) })
+	g.Go(func() error { return leader.Run(ctx) })
+	return g.Wait()
+}
+
+// onNewEpoch calls lost at every opening after the first: whatever made a
+// new epoch necessary may have taken the queue along.
+func onNewEpoch(ctx context.Context, p *facts.Projector, lost func()) error {
+	seen := 0
+	for {
+		n, _, next := p.Opened()
+		if n > seen && seen > 0 {
+			lost()
+		}
+		seen = n
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-next:
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/carillon-dev/carillon/internal/channel/meta"
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/deliver"
+	"github.com/carillon-dev/carillon/internal/queue"
+)
+
+// work starts the worker's side.
+func (c *core) work() (*deliver.Stats, error) {
+	platform, err := meta.New(meta.Options{BaseURL: c.cfg.MetaURL, Timeout: deliver.SendTimeout, Log: c.cfg.Log})
+	if err != nil {
+		return nil, err
+	}
+	cctx, cancel := context.WithCancel(context.Background())
+	cache, err := definition.NewCache(cctx, c.defs)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	c.onStop("platform", func(context.Context) error { defer cancel(); platform.Close(); return cache.Close() })
+	life, end := context.WithCancel(context.Background())
+	w := &deliver.Worker{
+		Life: life, Gate: c.gate, Commits: c.commits, Defs: cache, Platform: platform, Account: c.secrets.account, Effects: c, Lane: c,
+		Tracer: c.tracer, Log: c.cfg.Log, Name: c.name(), Stats: &deliver.Stats{},
+	}
+	srv := queue.NewServer(c.engines.Redis.Queue, c.cfg.Prefix, c.cfg.Concurrency, w, c.cfg.Log)
+	if err := srv.Start(); err != nil {
+		end()
+		return nil, err
+	}
+	var once sync.Once
+	c.onStop("worker", func(stop context.Context) error {
+		once.Do(func() { drain(stop, srv); end() })
+		return nil
+	})
+	return w.Stats, c.count(w.Stats)
+}
+
+// count makes figures of what deliveries cost.
+func (c *core) count(s *deliver.Stats) error {
+	return errors.Join(
+		c.metrics.Counter("carillon_envelopes", "envelopes taken from the queue", s.Envelopes.Load),
+		c.metrics.Counter("carillon_platform_calls", "calls made to platforms", s.Calls.Load),
+		c.metrics.Counter("carillon_messages_sent", "messages that platforms accepted", s.Sent.Load),
+		c.metrics.Counter("carillon_jobs_given_back", "jobs that could not go yet and went back to their lane", s.Requeued.Load),
+	)
+}
+
+// drain lets envelopes at work end, at most as long as the stop may take.
+func drain(ctx context.Context, srv *queue.Server) {
+	done := make(chan struct{})
+	go func() { srv.Stop(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-time.After(queue.ShutdownTimeout + time.Second):
+	}
+}

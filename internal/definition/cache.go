@@ -1,0 +1,109 @@
+package definition
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/sender"
+)
+
+// Cache gives workers definitions without a round trip for each envelope: a
+// broadcast by its source, since nothing of it changes once it is launched,
+// and senders as they were last heard of.
+type Cache struct {
+	store *Store
+
+	mu         sync.Mutex
+	broadcasts map[string]*Planned // by source name
+	senders    map[string]*sender.Spec
+	watcher    jetstream.KeyWatcher
+	stopped    chan struct{}
+}
+
+// Planned is a broadcast as it was launched, with its text parsed.
+type Planned struct {
+	Spec  broadcast.Spec
+	Text  *broadcast.Template
+	Trace string // W3C traceparent of the launch
+}
+
+// NewCache returns a cache that hears of changed senders until ctx ends.
+func NewCache(ctx context.Context, s *Store) (*Cache, error) {
+	w, err := s.kv.Watch(ctx, "sender.>")
+	if err != nil {
+		return nil, fmt.Errorf("watch senders: %w", err)
+	}
+	c := &Cache{store: s, broadcasts: map[string]*Planned{}, senders: map[string]*sender.Spec{}, watcher: w, stopped: make(chan struct{})}
+	go c.listen()
+	return c, nil
+}
+
+func (c *Cache) listen() {
+	defer close(c.stopped)
+	for e := range c.watcher.Updates() {
+		if e == nil {
+			continue // the values from before have all come
+		}
+		v, _, err := parse[sender.Spec](e)
+		c.mu.Lock()
+		if err != nil || e.Operation() != jetstream.KeyValuePut {
+			delete(c.senders, strings.TrimPrefix(e.Key(), "sender."))
+		} else {
+			c.senders[v.ID] = v
+		}
+		c.mu.Unlock()
+	}
+}
+
+// Close stops listening.
+func (c *Cache) Close() error {
+	err := c.watcher.Stop()
+	<-c.stopped
+	return err
+}
+
+// Sender returns a sender's newest definition.
+func (c *Cache) Sender(ctx context.Context, id string) (*sender.Spec, error) {
+	c.mu.Lock()
+	v := c.senders[id]
+	c.mu.Unlock()
+	if v != nil {
+		return v, nil
+	}
+	v, _, err := c.store.Sender(ctx, id)
+	return v, err
+}
+
+// maxCached bounds how many planned broadcasts a cache keeps.
+const maxCached = 1000
+
+// Broadcast returns the broadcast that a source belongs to.
+func (c *Cache) Broadcast(ctx context.Context, source string) (*Planned, error) {
+	c.mu.Lock()
+	p := c.broadcasts[source]
+	c.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	b, _, err := c.store.Broadcast(ctx, broadcast.IDOf(source))
+	if err != nil {
+		return nil, err
+	}
+	t, err := broadcast.ParseTemplate(b.Spec.Message.Text)
+	if err != nil {
+		return nil, fmt.Errorf("source %s: %w", source, err)
+	}
+	p = &Planned{Spec: b.Spec, Text: t, Trace: b.Trace}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.broadcasts) >= maxCached {
+		clear(c.broadcasts)
+	}
+	c.broadcasts[source] = p
+	return p, nil
+}

@@ -1,0 +1,212 @@
+// Package lease lets one of many processes lead. Who leads renews a record in
+// JetStream by compare-and-set; who follows takes it over once the record has
+// not changed for a while by the follower's own clock, so that no two clocks
+// are ever compared.
+//
+// A lease makes two leaders rare, not impossible: one that was stopped in the
+// middle of a step wakes up believing. So nothing that a leader writes may
+// rely on it; every write is a compare-and-set of its own.
+package lease
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/carillon-dev/carillon/internal/subject"
+)
+
+// The times of a lease. The holder gives up a margin before anybody else may
+// take over; a renewal that takes a second is one that a busy disk delayed.
+const (
+	every  = time.Second            // between two renewals
+	look   = 500 * time.Millisecond // between two looks of a follower
+	Limit  = 5 * time.Second        // unchanged for as long, the lease is free
+	margin = time.Second
+)
+
+// record is what stands in the lease.
+type record struct {
+	Holder string `json:"holder"` // "": given back
+	Term   uint64 `json:"term"`   // grows with every change of holder
+	Beat   uint64 `json:"beat"`   // grows with every renewal
+}
+
+// store is the part of a bucket that a lease needs.
+type store interface {
+	Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error)
+	Create(ctx context.Context, key string, value []byte, opts ...jetstream.KVCreateOpt) (uint64, error)
+	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
+}
+
+// Lease is one process' part in a lease.
+type Lease struct {
+	kv     store
+	key    string
+	holder string
+	log    *slog.Logger
+}
+
+// Open returns a lease under a key, creating its bucket where needed. The
+// holder names this process; one that finds its own name in the record takes
+// it over at once, so no two that run at a time may have the same.
+func Open(ctx context.Context, js jetstream.JetStream, names subject.Names, key, holder string, log *slog.Logger) (*Lease, error) {
+	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: names.Leases(), Description: "who leads", Storage: jetstream.FileStorage,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("leases: %w", err)
+	}
+	return &Lease{kv: kv, key: key, holder: holder, log: log}, nil
+}
+
+// seen is the record as a follower last saw it.
+type seen struct {
+	record
+	rev uint64
+	at  time.Time // when it was first seen so; monotonic
+}
+
+// Run follows until the lease is free, then calls lead, and so on until ctx
+// ends. The context of lead ends when the lease is lost; Run waits for lead to
+// return, and gives the lease back where it still has it. What lead returns
+// while it holds the lease is logged: somebody tries again.
+func (l *Lease) Run(ctx context.Context, lead func(context.Context) error) error {
+	var last seen
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		last = l.observe(ctx, last)
+		if l.free(last) {
+			if held, ok := l.take(ctx, last); ok {
+				last = l.term(ctx, held, lead)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// observe looks at the record. What can't be read is as it was.
+func (l *Lease) observe(ctx context.Context, last seen) seen {
+	ctx, cancel := context.WithTimeout(ctx, every)
+	defer cancel()
+	e, err := l.kv.Get(ctx, l.key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return seen{at: time.Now()}
+	}
+	if err != nil || e.Revision() <= last.rev {
+		return last
+	}
+	now := seen{rev: e.Revision(), at: time.Now()}
+	if err := json.Unmarshal(e.Value(), &now.record); err != nil {
+		now.Holder = "" // nobody can hold what can't be read
+	}
+	return now
+}
+
+func (l *Lease) free(s seen) bool {
+	switch {
+	case s.at.IsZero(): // never read yet
+		return false
+	case s.Holder == "" || s.Holder == l.holder:
+		return true
+	}
+	return time.Since(s.at) >= Limit
+}
+
+// take writes this process into the record as it was seen.
+func (l *Lease) take(ctx context.Context, last seen) (seen, bool) {
+	next := record{Holder: l.holder, Term: last.Term + 1}
+	return l.write(ctx, next, last.rev)
+}
+
+// write replaces the record at a revision; 0: there is none. The time of the
+// result is from before the write, so that it never lasts longer than others
+// believe.
+func (l *Lease) write(ctx context.Context, next record, rev uint64) (seen, bool) {
+	ctx, cancel := context.WithTimeout(ctx, every)
+	defer cancel()
+	b, err := json.Marshal(next)
+	if err != nil {
+		return seen{}, false // three plain fields always marshal
+	}
+	at := time.Now()
+	if rev == 0 {
+		rev, err = l.kv.Create(ctx, l.key, b)
+	} else {
+		rev, err = l.kv.Update(ctx, l.key, b, rev)
+	}
+	return seen{next, rev, at}, err == nil
+}
+
+// term leads until the lease is lost or lead returns.
+func (l *Lease) term(ctx context.Context, held seen, lead func(context.Context) error) seen {
+	l.log.InfoContext(ctx, "this process leads", "holder", l.holder, "term", held.Term)
+	lctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan error, 1)
+	go func() { done <- lead(lctx) }()
+	held, err := l.renew(ctx, held, done, cancel)
+	if err != nil && ctx.Err() == nil {
+		l.log.WarnContext(ctx, "this process does not lead any more", "holder", l.holder, "term", held.Term, "cause", err)
+	}
+	return held
+}
+
+// errLost says that the lease ran out, or is somebody else's.
+var errLost = errors.New("the lease was lost")
+
+// renew renews until the term is over, and returns once lead has.
+func (l *Lease) renew(ctx context.Context, held seen, done <-chan error, cancel context.CancelCauseFunc) (seen, error) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	out := time.NewTimer(time.Until(held.at.Add(Limit - margin)))
+	defer out.Stop()
+	for {
+		select {
+		case err := <-done:
+			if ctx.Err() == nil && err == nil {
+				err = errors.New("it ended by itself")
+			}
+			return l.giveBack(ctx, held), err
+		case <-ctx.Done():
+			<-done
+			return l.giveBack(ctx, held), nil
+		case <-out.C:
+			cancel(errLost)
+			return held, errors.Join(fmt.Errorf("%w: it could not be renewed for %v", errLost, Limit-margin), <-done)
+		case <-tick.C:
+			next := held.record
+			next.Beat++
+			if now, ok := l.write(ctx, next, held.rev); ok {
+				held = now
+				out.Reset(time.Until(held.at.Add(Limit - margin)))
+			} else if now := l.observe(ctx, held); now.rev > held.rev && now.Holder != l.holder {
+				cancel(errLost)
+				<-done
+				return now, fmt.Errorf("%w to %s", errLost, now.Holder)
+			} else if now.rev > held.rev { // a renewal whose answer got lost
+				now.at = held.at // as old as the one before, to be safe
+				held = now
+			}
+		}
+	}
+}
+
+// giveBack frees the lease for others at once.
+func (l *Lease) giveBack(ctx context.Context, held seen) seen {
+	now, ok := l.write(context.WithoutCancel(ctx), record{Term: held.Term}, held.rev)
+	if !ok {
+		return held
+	}
+	return now
+}

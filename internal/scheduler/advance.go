@@ -1,0 +1,204 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/job"
+)
+
+// stallAfter is how long a source may have nothing left to release, and yet
+// recipients without an outcome, before its ledger is read anew.
+const stallAfter = 3 * time.Second
+
+// look does what is due for every active broadcast.
+func (l *Leader) look(ctx context.Context) {
+	now := time.Now()
+	l.mu.Lock()
+	all := make([]*active, 0, len(l.active))
+	for _, a := range l.active {
+		all = append(all, a)
+	}
+	l.mu.Unlock()
+	for _, a := range all {
+		if err := l.advance(ctx, a, now); err != nil && ctx.Err() == nil {
+			l.Log.ErrorContext(ctx, "a broadcast can't go on; trying again", "broadcast", l.idOf(a), "error", err)
+		}
+	}
+}
+
+func (l *Leader) idOf(a *active) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return a.b.Spec.ID
+}
+
+func (l *Leader) advance(ctx context.Context, a *active, now time.Time) error {
+	l.mu.Lock()
+	b, rev, busy, fed, owed := a.b, a.rev, a.busy, a.fed, a.owed
+	l.mu.Unlock()
+	id := b.Spec.ID
+	if owed {
+		if _, err := l.control(ctx, b, rev); err != nil {
+			return err
+		}
+		l.applied(a, rev)
+	}
+	switch {
+	case busy:
+		return nil
+	case b.State.Over():
+		return l.wind(ctx, a, b, fed)
+	case !now.Before(b.EndsAt):
+		return l.close(ctx, b)
+	case b.State == broadcast.Scheduled && !now.Before(b.DueAt):
+		return l.moved(ctx, id, broadcast.Due, nil)
+	case b.State == broadcast.Scheduled:
+		return nil
+	case b.Snapshot == nil && b.State == broadcast.Running:
+		l.background(a, func(ctx context.Context) error { return l.freeze(ctx, id) })
+		return nil
+	case b.Snapshot == nil:
+		return nil // paused before it was frozen
+	case !fed:
+		l.background(a, func(ctx context.Context) error { return l.feed(ctx, a, b) })
+		return nil
+	}
+	return l.finish(ctx, a, b, now)
+}
+
+// applied tells the lane of a broadcast how it stands at a revision, unless it
+// has moved further meanwhile.
+func (l *Leader) applied(a *active, rev uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a.rev != rev {
+		return
+	}
+	a.owed = false
+	n := l.lanes[a.b.Spec.Sender]
+	switch {
+	case a.b.Snapshot == nil || n == nil:
+	case a.b.State.Over():
+		n.Close(a.b.Source())
+	default:
+		n.PauseSource(a.b.Source(), a.b.State != broadcast.Running)
+	}
+}
+
+// background runs work for one broadcast beside the others. What fails is
+// tried again at a later look.
+func (l *Leader) background(a *active, work func(context.Context) error) {
+	l.mu.Lock()
+	a.busy = true
+	l.mu.Unlock()
+	l.wg.Go(func() {
+		err := work(l.life)
+		l.mu.Lock()
+		a.busy = false
+		l.mu.Unlock()
+		if err != nil && l.life.Err() == nil {
+			l.Log.Error("a broadcast can't go on; trying again", "broadcast", l.idOf(a), "error", err)
+			return
+		}
+		l.poke()
+	})
+}
+
+// wind lets go of a broadcast that is over, once nothing of it is claimed any
+// more. One that was called done before its redrive was counted is reopened.
+func (l *Leader) wind(ctx context.Context, a *active, b *broadcast.Broadcast, fed bool) error {
+	if b.Snapshot == nil {
+		l.forget(a, b)
+		return nil
+	}
+	if again, err := l.redriven(ctx, b); again || err != nil {
+		return err
+	}
+	switch {
+	case l.Tally.Of(b.Source()).States[job.Claimed] == 0:
+		l.forget(a, b)
+	case !fed:
+		l.background(a, func(ctx context.Context) error { return l.feed(ctx, a, b) })
+	}
+	return nil
+}
+
+// forget drops a broadcast that is over, unless it was reopened meanwhile.
+func (l *Leader) forget(a *active, b *broadcast.Broadcast) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a.b != b {
+		return
+	}
+	if n := l.lanes[b.Spec.Sender]; n != nil && b.Snapshot != nil {
+		n.Close(b.Source())
+	}
+	delete(l.active, b.Spec.ID)
+}
+
+// close ends a broadcast whose end has come.
+func (l *Leader) close(ctx context.Context, b *broadcast.Broadcast) error {
+	verb := broadcast.Expire
+	if b.Snapshot != nil && l.ended(b.Source()) >= b.Snapshot.Count {
+		verb = broadcast.Finish
+	}
+	return l.moved(ctx, b.Spec.ID, verb, func(n *broadcast.Broadcast) { n.ClosedAt = time.Now().UTC() })
+}
+
+// finish closes a broadcast of which nothing is pending, and reads the ledger
+// anew where the two don't fit.
+func (l *Leader) finish(ctx context.Context, a *active, b *broadcast.Broadcast, now time.Time) error {
+	src := b.Source()
+	if l.ended(src) >= b.Snapshot.Count {
+		return l.moved(ctx, b.Spec.ID, broadcast.Finish, func(n *broadcast.Broadcast) { n.ClosedAt = time.Now().UTC() })
+	}
+	n := l.laneOf(src.Sender)
+	if !n.Has(src) { // it was forgotten, to be read anew, while it was being read
+		l.refeed(a)
+		return nil
+	}
+	if !n.Drained(src) {
+		a.drained = time.Time{}
+		return nil
+	}
+	if a.drained.IsZero() {
+		a.drained = now
+	}
+	if now.Sub(a.drained) >= stallAfter {
+		l.Log.WarnContext(ctx, "nothing left to release, yet recipients have no outcome; comparing snapshot and ledger", "broadcast", b.Spec.ID)
+		a.drained = time.Time{}
+		n.Forget(src)
+		l.refeed(a)
+	}
+	return nil
+}
+
+func (l *Leader) refeed(a *active) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a.fed = false
+}
+
+// redriven reopens a broadcast that was called done by a tally which did not
+// know of a redrive yet.
+func (l *Leader) redriven(ctx context.Context, b *broadcast.Broadcast) (bool, error) {
+	if b.State != broadcast.Done {
+		return false, nil
+	}
+	err := l.Tally.CatchUp(ctx, b.Source())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil // its month was dropped
+	}
+	if err != nil {
+		return false, err
+	}
+	if l.ended(b.Source()) >= b.Snapshot.Count {
+		return false, nil
+	}
+	return true, l.moved(ctx, b.Spec.ID, broadcast.Reopen, reopen)
+}
