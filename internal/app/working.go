@@ -50,6 +50,7 @@ func (c *core) count(s *deliver.Stats) error {
 		c.metrics.Counter("carillon_platform_calls", "calls made to platforms", s.Calls.Load),
 		c.metrics.Counter("carillon_messages_sent", "messages that platforms accepted", s.Sent.Load),
 		c.metrics.Counter("carillon_jobs_given_back", "jobs that could not go yet and went back to their lane", s.Requeued.Load),
+		c.metrics.Counter("carillon_claims_lost", "claims that another worker had won: jobs that were released twice", s.Lost.Load),
 	)
 }
 

@@ -104,6 +104,9 @@ func (w *Worker) learn(d time.Duration) {
 // Stats counts what deliveries cost, for the bench and the metrics.
 type Stats struct {
 	Envelopes, Looks, Takes, Calls, Requeued, Sent atomic.Int64
+
+	// Lost counts claims that somebody else had won: jobs that came twice.
+	Lost atomic.Int64
 }
 
 // run is one envelope on its way.
@@ -277,7 +280,9 @@ func (r *run) claim(ctx context.Context, tasks []*task) []*task {
 		if e.Err == nil {
 			tasks[i].seq = e.Written
 			won = append(won, tasks[i])
-		} else if !errors.Is(e.Err, ledger.ErrConflict) {
+		} else if errors.Is(e.Err, ledger.ErrConflict) {
+			r.Stats.Lost.Add(1)
+		} else {
 			r.Log.WarnContext(ctx, "a claim could not be decided; nothing is sent", "job", e.ID.String(), "error", e.Err)
 		}
 	}

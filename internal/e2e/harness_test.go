@@ -24,35 +24,37 @@ import (
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
-// binary is built once for all tests of this package.
-type binary struct {
+// programs are built once for all tests of this package: our own, and the
+// server that an installation of processes stands on.
+type programs struct {
 	once sync.Once
-	path string
+	dir  string
 	err  error
 }
 
-func (b *binary) build() (string, error) {
+func (b *programs) path(t *testing.T, name string) string {
+	t.Helper()
 	b.once.Do(func() {
-		dir, err := os.MkdirTemp("", "carillon-e2e-")
-		if err != nil {
-			b.err = err
+		if b.dir, b.err = os.MkdirTemp("", "carillon-e2e-"); b.err != nil {
 			return
 		}
-		b.path = filepath.Join(dir, "bin", "carillon")
-		out, err := exec.Command("go", "build", "-o", b.path, "github.com/carillon-dev/carillon/cmd/carillon").CombinedOutput()
+		out, err := exec.Command("go", "build", "-o", b.dir, "github.com/carillon-dev/carillon/cmd/...", "github.com/nats-io/nats-server/v2").CombinedOutput()
 		if err != nil {
 			b.err = fmt.Errorf("build: %w\n%s", err, out)
 		}
 	})
-	return b.path, b.err
+	if b.err != nil {
+		t.Fatal(b.err)
+	}
+	return filepath.Join(b.dir, name)
 }
 
-var carillon binary
+var built programs
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if carillon.path != "" {
-		_ = os.RemoveAll(filepath.Dir(filepath.Dir(carillon.path)))
+	if built.dir != "" {
+		_ = os.RemoveAll(built.dir)
 	}
 	os.Exit(code)
 }
@@ -115,16 +117,57 @@ func (p *platform) count() int { return int(p.Summary("").Accepted) }
 
 // process is a running `carillon dev`.
 type process struct {
-	t    *testing.T
+	office
 	path string // of the binary
 	dir  string
 	addr string
 	meta string
 	env  []string
+	*child
+}
+
+// child is a running program.
+type child struct {
 	cmd  *exec.Cmd
 	log  *bytes.Buffer
 	done chan struct{}
-	api  *client.Client
+}
+
+// spawn starts a program. Whoever does ends it.
+func spawn(t *testing.T, env []string, path string, args ...string) *child {
+	t.Helper()
+	c := &child{cmd: exec.Command(path, args...), log: &bytes.Buffer{}, done: make(chan struct{})}
+	c.cmd.Env, c.cmd.Stdout, c.cmd.Stderr = env, c.log, c.log
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = c.cmd.Wait(); close(c.done) }()
+	return c
+}
+
+// end ends a child by a signal and waits for it.
+func (c *child) end(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := c.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Error(err)
+	}
+	select {
+	case <-c.done:
+	case <-time.After(40 * time.Second):
+		t.Errorf("%s does not end; killing it", c.cmd.Path)
+		_ = c.cmd.Process.Kill()
+		<-c.done
+	}
+}
+
+// running tells whether a child has not ended.
+func (c *child) running() bool {
+	select {
+	case <-c.done:
+		return false
+	default:
+		return true
+	}
 }
 
 // freeAddr returns an address where nobody listens. Its port is below those
@@ -150,13 +193,13 @@ func freeAddr(t *testing.T) string {
 // with the sample and its own sandbox where there is none.
 func boot(t *testing.T, p *platform, env ...string) *process {
 	t.Helper()
-	pr := &process{t: t, dir: t.TempDir(), addr: freeAddr(t), env: env}
+	pr := &process{office: office{t: t}, dir: t.TempDir(), addr: freeAddr(t), env: env}
 	if p != nil {
 		pr.meta = p.url
 	}
 	pr.start()
 	t.Cleanup(func() {
-		if pr.cmd.ProcessState == nil {
+		if pr.running() {
 			pr.stop(syscall.SIGTERM)
 		}
 		if t.Failed() || testing.Verbose() {
@@ -182,24 +225,11 @@ func (p *process) environ() []string {
 // ready.
 func (p *process) start() {
 	p.t.Helper()
-	path, err := carillon.build()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.log = &bytes.Buffer{}
-	p.path = path
-	p.cmd = exec.Command(path, "dev", "--verbose", fmt.Sprintf("--sample=%t", p.meta == ""))
-	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.environ(), p.log, p.log
-	if err := p.cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	p.done = make(chan struct{})
-	go func(cmd *exec.Cmd, done chan struct{}) { _ = cmd.Wait(); close(done) }(p.cmd, p.done)
+	p.path = built.path(p.t, "carillon")
+	p.child = spawn(p.t, p.environ(), p.path, "dev", "--verbose", fmt.Sprintf("--sample=%t", p.meta == ""))
 	p.until("the process is ready", func() bool {
-		select {
-		case <-p.done:
+		if !p.running() {
 			p.t.Fatalf("the process ended: %v\n%s", p.cmd.ProcessState, p.log)
-		default:
 		}
 		token, err := os.ReadFile(filepath.Join(p.dir, "token"))
 		if err != nil {
@@ -213,34 +243,7 @@ func (p *process) start() {
 // stop ends the process by a signal and waits for it.
 func (p *process) stop(sig syscall.Signal) {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		p.t.Error(err)
-	}
-	select {
-	case <-p.done:
-	case <-time.After(40 * time.Second):
-		p.t.Error("the process does not end; killing it")
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
-}
-
-// patience bounds every wait of this package.
-const patience = 90 * time.Second
-
-// until asks again and again until a condition holds.
-func (p *process) until(what string, ok func() bool) {
-	p.t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(patience)
-	for !ok() {
-		select {
-		case <-limit:
-			p.t.Fatalf("waited %s in vain until %s", patience, what)
-		case <-tick.C:
-		}
-	}
+	p.end(p.t, sig)
 }
 
 // redis returns a client of the process's own Redis.
@@ -248,128 +251,4 @@ func (p *process) redis() *redis.Client {
 	c := redis.NewClient(&redis.Options{Network: "unix", Addr: filepath.Join(p.dir, "redis.sock")})
 	p.t.Cleanup(func() { _ = c.Close() })
 	return c
-}
-
-// person is one contact as the test made it.
-type person struct {
-	id, name, out string
-	inbound       time.Time // zero: never wrote
-}
-
-// people invents n contacts: most may be written to, some may not.
-func people(n int, now time.Time) []person {
-	out := make([]person, n)
-	for i := range out {
-		p := person{id: fmt.Sprintf("4521529%09d", i), name: fmt.Sprintf("Person %d", i), inbound: now.Add(-time.Duration(i%600) * time.Minute)}
-		switch {
-		case i%23 == 0:
-			p.out = "all"
-		case i%19 == 0:
-			p.inbound = now.Add(-30 * time.Hour)
-		case i%29 == 0:
-			p.inbound = time.Time{}
-		case i%31 == 0:
-			p.name = ""
-		}
-		out[i] = p
-	}
-	return out
-}
-
-// sendable tells whether the contact may get the test's message.
-func (p person) sendable(now time.Time) bool {
-	return p.out == "" && p.name != "" && now.Sub(p.inbound) < 24*time.Hour && !p.inbound.IsZero()
-}
-
-func csv(ps []person) string {
-	var b strings.Builder
-	b.WriteString("id,name,last_inbound,opted_out,labels,city\n")
-	for _, p := range ps {
-		in := ""
-		if !p.inbound.IsZero() {
-			in = p.inbound.UTC().Format(time.RFC3339)
-		}
-		fmt.Fprintf(&b, "%s,%s,%s,%s,regular,Oslo\n", p.id, p.name, in, p.out)
-	}
-	return b.String()
-}
-
-const account = "1062540011223344"
-
-// define applies a sender and a broadcast, and imports contacts into Carillon
-// and, by its own door, into the platform's books.
-func (p *process) define(pl *platform, id, sender string, ps []person) {
-	p.t.Helper()
-	doc := fmt.Sprintf(`kind: Sender
-id: %[1]s
-channel: messenger
-account: "%[2]s"
-credential: env:BAKERY_TOKEN
-%[3]s
----
-kind: Broadcast
-id: %[1]s
-sender: %[1]s
-audience: {labels: [regular]}
-message: {text: "Hello {{.name}}, the spring menu is here."}
-`, id, account, sender)
-	if _, err := p.api.Apply(p.t.Context(), "test.yaml", strings.NewReader(doc)); err != nil {
-		p.t.Fatal(err)
-	}
-	if _, err := pl.LoadPeople(account, strings.NewReader(csv(ps))); err != nil {
-		p.t.Fatal(err)
-	}
-	done, err := p.api.ImportContacts(p.t.Context(), id, strings.NewReader(csv(ps)), false, func(client.ImportEvent) {})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if done.Rows != len(ps) || done.Bad != 0 || !done.InForce {
-		p.t.Fatalf("import: %+v", done)
-	}
-}
-
-func (p *process) launch(id string) {
-	p.t.Helper()
-	if _, err := p.api.Launch(p.t.Context(), id, "bulk_discouraged"); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// ended waits until a broadcast is over.
-func (p *process) ended(id string) client.Audit {
-	p.t.Helper()
-	p.until(id+" has ended", func() bool {
-		b, err := p.api.Broadcast(p.t.Context(), id)
-		return err == nil && b.Over()
-	})
-	a, err := p.api.Audit(p.t.Context(), id)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return a
-}
-
-// still waits until nothing moves in a stopped broadcast: an envelope that
-// was waiting for its slot may yet claim a job, see the stop in the recheck,
-// and settle it.
-func (p *process) still(id string) {
-	p.t.Helper()
-	var seq uint64
-	same := 0
-	p.until(id+" is still", func() bool {
-		a, err := p.api.Audit(p.t.Context(), id)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		if same++; a.LedgerSeq != seq || a.Claimed > 0 {
-			seq, same = a.LedgerSeq, 0
-		}
-		return same >= 60 // looks, 20 ms apart: longer than a worker waits for a slot
-	})
-}
-
-// some waits until the platform has accepted at least n messages.
-func (p *process) some(pl *platform, n int) {
-	p.t.Helper()
-	p.until(fmt.Sprintf("the platform accepted %d messages", n), func() bool { return pl.count() >= n })
 }

@@ -11,11 +11,11 @@ import (
 // reconcile compares the platform's books with audit, dead and why, contact
 // by contact, and returns the audit. It holds at any moment, so that it can
 // be called while a broadcast runs, provided that nothing moves meanwhile.
-func (p *process) reconcile(pl *platform, id string, ps []person) client.Audit {
-	t := p.t
+func (o *office) reconcile(pl *platform, id string, ps []person) client.Audit {
+	t := o.t
 	t.Helper()
 	ctx := t.Context()
-	audit, err := p.api.Audit(ctx, id)
+	audit, err := o.api.Audit(ctx, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,52 +29,52 @@ func (p *process) reconcile(pl *platform, id string, ps []person) client.Audit {
 	for _, a := range pl.books(t) {
 		got[a.Metadata] = append(got[a.Metadata], a)
 	}
-	members := p.members(id, audit)
-	p.againstBooks(members, got)
-	p.againstDead(id, members)
-	p.againstWhy(members)
+	members := o.members(id, audit)
+	o.againstBooks(members, got)
+	o.againstDead(id, members)
+	o.againstWhy(members)
 	return audit
 }
 
 // members lists every bucket and checks that the lists are what the audit
 // counts.
-func (p *process) members(id string, audit client.Audit) map[string]client.AuditMember {
-	p.t.Helper()
+func (o *office) members(id string, audit client.Audit) map[string]client.AuditMember {
+	o.t.Helper()
 	counts := map[string]int{"sent": audit.Sent, "blocked": audit.Blocked, "failed": audit.Failed, "unknown": audit.Unknown,
 		"cancelled": audit.Cancelled, "expired": audit.Expired, "pending": audit.Pending}
 	out := map[string]client.AuditMember{}
 	for bucket, want := range counts {
 		n := 0
-		for m, err := range p.api.AuditMembers(p.t.Context(), id, bucket) {
+		for m, err := range o.api.AuditMembers(o.t.Context(), id, bucket) {
 			if err != nil {
-				p.t.Fatal(err)
+				o.t.Fatal(err)
 			}
 			if old, twice := out[m.Job]; twice {
-				p.t.Errorf("%s is in two buckets: %s and %s", m.Job, old.Bucket, m.Bucket)
+				o.t.Errorf("%s is in two buckets: %s and %s", m.Job, old.Bucket, m.Bucket)
 			}
 			out[m.Job] = m
 			n++
 		}
 		if n != want {
-			p.t.Errorf("bucket %s lists %d members, the audit counts %d", bucket, n, want)
+			o.t.Errorf("bucket %s lists %d members, the audit counts %d", bucket, n, want)
 		}
 	}
 	return out
 }
 
-func (p *process) againstBooks(members map[string]client.AuditMember, got map[string][]accepted) {
-	p.t.Helper()
+func (o *office) againstBooks(members map[string]client.AuditMember, got map[string][]accepted) {
+	o.t.Helper()
 	for job, as := range got {
 		m, ok := members[job]
 		if !ok {
-			p.t.Errorf("the platform got %q, which is nobody's job", job)
+			o.t.Errorf("the platform got %q, which is nobody's job", job)
 			continue
 		}
 		if len(as) > 1 {
-			p.t.Errorf("%s reached the platform %d times", job, len(as))
+			o.t.Errorf("%s reached the platform %d times", job, len(as))
 		}
 		if as[0].Person != m.ID {
-			p.t.Errorf("%s went to %s, not to %s", job, as[0].Person, m.ID)
+			o.t.Errorf("%s went to %s, not to %s", job, as[0].Person, m.ID)
 		}
 	}
 	for job, m := range members {
@@ -82,12 +82,12 @@ func (p *process) againstBooks(members map[string]client.AuditMember, got map[st
 		switch m.Bucket {
 		case "sent":
 			if n != 1 {
-				p.t.Errorf("%s is sent, and the platform got it %d times", job, n)
+				o.t.Errorf("%s is sent, and the platform got it %d times", job, n)
 			}
 		case "unknown":
 		default:
 			if n != 0 {
-				p.t.Errorf("%s is %s (%s), and the platform got it", job, m.Bucket, m.Reason)
+				o.t.Errorf("%s is %s (%s), and the platform got it", job, m.Bucket, m.Reason)
 			}
 		}
 	}
@@ -95,12 +95,12 @@ func (p *process) againstBooks(members map[string]client.AuditMember, got map[st
 
 // againstDead checks that the dead letters are the blocked, failed and
 // unknown members, with the same reasons.
-func (p *process) againstDead(id string, members map[string]client.AuditMember) {
-	p.t.Helper()
+func (o *office) againstDead(id string, members map[string]client.AuditMember) {
+	o.t.Helper()
 	dead := map[string]reason.Code{}
-	for l, err := range p.api.Dead(p.t.Context(), client.DeadFilter{Source: id}, 0) {
+	for l, err := range o.api.Dead(o.t.Context(), client.DeadFilter{Source: id}, 0) {
 		if err != nil {
-			p.t.Fatal(err)
+			o.t.Fatal(err)
 		}
 		dead[l.Job] = l.Reason
 	}
@@ -109,32 +109,32 @@ func (p *process) againstDead(id string, members map[string]client.AuditMember) 
 		if m.Bucket == "blocked" || m.Bucket == "failed" || m.Bucket == "unknown" {
 			want[job] = m.Reason
 			if m.Reason == "" {
-				p.t.Errorf("%s is %s without a reason", job, m.Bucket)
+				o.t.Errorf("%s is %s without a reason", job, m.Bucket)
 			}
 		}
 	}
 	if !maps.Equal(dead, want) {
-		p.t.Errorf("%d dead letters, the audit has %d; they differ", len(dead), len(want))
+		o.t.Errorf("%d dead letters, the audit has %d; they differ", len(dead), len(want))
 	}
 }
 
 // againstWhy checks the story of a few jobs of every bucket.
-func (p *process) againstWhy(members map[string]client.AuditMember) {
-	p.t.Helper()
+func (o *office) againstWhy(members map[string]client.AuditMember) {
+	o.t.Helper()
 	asked := map[string]int{}
 	for job, m := range members {
 		if asked[m.Bucket]++; asked[m.Bucket] > 5 {
 			continue
 		}
-		s, err := p.api.Job(p.t.Context(), job)
+		s, err := o.api.Job(o.t.Context(), job)
 		if err != nil {
-			p.t.Fatal(err)
+			o.t.Fatal(err)
 		}
 		if s.Bucket != m.Bucket || s.Reason != m.Reason && m.Bucket != "pending" {
-			p.t.Errorf("why %s says %s %s, the audit %s %s", job, s.Bucket, s.Reason, m.Bucket, m.Reason)
+			o.t.Errorf("why %s says %s %s, the audit %s %s", job, s.Bucket, s.Reason, m.Bucket, m.Reason)
 		}
 		if len(s.Steps) < 2 {
-			p.t.Errorf("why %s tells only %d steps", job, len(s.Steps))
+			o.t.Errorf("why %s tells only %d steps", job, len(s.Steps))
 		}
 	}
 }

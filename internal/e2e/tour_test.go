@@ -52,10 +52,7 @@ func TestReadmeTour(t *testing.T) {
 
 // TestFailedStarts says what each failed start says: one line, exit code 1.
 func TestFailedStarts(t *testing.T) {
-	path, err := carillon.build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := built.path(t, "carillon")
 	for name, env := range map[string]string{
 		"no NATS there":  "CARILLON_NATS_URL=nats://127.0.0.1:1",
 		"no Redis there": "CARILLON_REDIS_URL=redis://127.0.0.1:1",

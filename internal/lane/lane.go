@@ -376,7 +376,7 @@ func (l *Lane) commit(ctx context.Context, entries []*ledger.Append) {
 		for _, group := range bySource {
 			l.cfg.Commits.Commit(ctx, ledger.Bulk, group)
 			for _, e := range group {
-				if e.Err != nil && !errors.Is(e.Err, ledger.ErrConflict) {
+				if e.Err != nil && !errors.Is(e.Err, ledger.ErrConflict) && ctx.Err() == nil {
 					l.retry(e)
 				}
 			}

@@ -375,3 +375,101 @@ func TestSourceKeysDiffer(t *testing.T) {
 		seen[k] = name
 	}
 }
+
+// Of two tallies that both believe to lead, one of yesterday, neither undoes
+// what the other stored, in whatever order they store it.
+func TestStaleLeaderUndoesNothing(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c, s := h.committer(t), source()
+	commit(t, c, claims(s, 0, 10)...)
+	first := h.tally(t, &listener{}, nil)
+	first.caughtUp(t)
+	if err := first.stop(); err != nil { // it stored 10
+		t.Fatal(err)
+	}
+	stale := round{Tally: first.Tally, lead: &lead{}, told: map[string]uint64{h.names.Ledger(month, 0): 10}}
+	yesterday := stale.changedAs(s)
+
+	commit(t, c, claims(s, 10, 30)...)
+	second := h.tally(t, &listener{}, nil)
+	second.caughtUp(t)
+	if err := second.stop(); err != nil { // it stored 30
+		t.Fatal(err)
+	}
+	if err := stale.write(t.Context(), []savedCounts{yesterday}, stale.told); err != nil {
+		t.Fatal(err)
+	}
+	third, err := OpenTally(t.Context(), h.ledger, h.names, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := third.seen[h.names.Ledger(month, 0)]; got != 30 {
+		t.Errorf("the checkpoint went back to %d", got)
+	}
+	if diff := cmp.Diff(h.recount(t, s), third.Of(s)); diff != "" {
+		t.Errorf("recounted (-) and stored (+):\n%s", diff)
+	}
+
+	commit(t, c, claims(s, 30, 35)...) // and who is behind may still go ahead
+	if err := stale.write(t.Context(), []savedCounts{{s, h.recount(t, s)}}, map[string]uint64{h.names.Ledger(month, 0): 35}); err != nil {
+		t.Fatal(err)
+	}
+	if cp, err := third.checkpoint(t.Context()); err != nil || cp[h.names.Ledger(month, 0)] != 35 {
+		t.Errorf("%v, %v", cp, err)
+	}
+}
+
+// changedAs returns a source's counts as this tally has them.
+func (r *round) changedAs(s job.Source) savedCounts { return savedCounts{s, r.Of(s)} }
+
+// Who follows counts all the same, tells nobody, and stores nothing; when it
+// begins to lead its watchers hear of everything after the checkpoint.
+func TestFollowerBeginsToLead(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c, s := h.committer(t), source()
+	commit(t, c, claims(s, 0, 10)...)
+	leader := h.tally(t, &listener{}, nil)
+	leader.caughtUp(t)
+	if err := leader.stop(); err != nil {
+		t.Fatal(err)
+	}
+	follower, err := OpenTally(t.Context(), h.ledger, h.names, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- follower.Run(ctx) }()
+	commit(t, c, claims(s, 10, 20)...)
+	if err := follower.CatchUpAll(t.Context()); err != nil || follower.Of(s).Total() != 20 {
+		t.Fatalf("it counts %d, %v", follower.Of(s).Total(), err)
+	}
+	if cp, err := follower.checkpoint(t.Context()); err != nil || cp[h.names.Ledger(month, 0)] != 10 {
+		t.Errorf("a follower moved the checkpoint: %v, %v", cp, err)
+	}
+	l := &listener{}
+	term, end := context.WithCancel(ctx)
+	led := follower.Lead(term, nil, l)
+	commit(t, c, claims(s, 20, 21)...)
+	eventually(t, "the watcher hears of 11", func() bool { return len(l.seqs(h.names.Ledger(month, 0), h)) == 11 })
+	if got := l.seqs(h.names.Ledger(month, 0), h); got[0] != 11 || got[10] != 21 {
+		t.Errorf("told of %v, want 11 to 21", got)
+	}
+	end()
+	if err := <-led; err != nil {
+		t.Error(err)
+	}
+	if cp, err := follower.checkpoint(t.Context()); err != nil || cp[h.names.Ledger(month, 0)] != 21 {
+		t.Errorf("what it was told last is not in the checkpoint: %v, %v", cp, err)
+	}
+	commit(t, c, claims(s, 21, 22)...)
+	if err := follower.CatchUpAll(t.Context()); err != nil || follower.Of(s).Total() != 22 {
+		t.Errorf("it counts no more: %d, %v", follower.Of(s).Total(), err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

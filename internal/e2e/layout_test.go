@@ -1,0 +1,243 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/carillon-dev/carillon/pkg/client"
+)
+
+// layout is an installation of processes: NATS and Redis as others run them,
+// schedulers and workers beside them.
+type layout struct {
+	office
+	dir        string
+	env        []string // of every process of ours
+	nats       *child
+	natsURL    string
+	redis      *child
+	redisURL   string
+	platform   *platform
+	schedulers []*sideProcess
+	workers    []*sideProcess
+}
+
+// sideProcess is a scheduler or a worker.
+type sideProcess struct {
+	*child
+	t      *testing.T
+	kind   string
+	args   []string
+	env    []string
+	health string // host:port
+	listen string // of a scheduler
+}
+
+// lay starts the engines, and what is asked for on them.
+func lay(t *testing.T, p *platform, schedulers, workers int) *layout {
+	t.Helper()
+	l := &layout{office: office{t: t}, dir: t.TempDir(), platform: p}
+	l.nats, l.natsURL = natsServer(t, l.dir)
+	l.redis, l.redisURL = redisServer(t, l.dir)
+	for range schedulers {
+		l.scheduler()
+	}
+	for range workers {
+		l.worker()
+	}
+	l.ready()
+	return l
+}
+
+// ready waits until everything that runs says so, and opens the API.
+func (l *layout) ready() {
+	l.t.Helper()
+	for _, s := range append(l.schedulers[:len(l.schedulers):len(l.schedulers)], l.workers...) {
+		l.until("the "+s.kind+" is ready", func() bool { return s.up() && s.get("/readyz") == "ready" })
+	}
+	l.open(l.schedulers[0])
+}
+
+// open makes a scheduler the one that is asked.
+func (l *layout) open(s *sideProcess) {
+	l.t.Helper()
+	token, err := os.ReadFile(filepath.Join(l.dir, "token"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.api = client.New("http://"+s.listen, strings.TrimSpace(string(token)))
+}
+
+func (l *layout) environ() []string {
+	return append(os.Environ(), append([]string{"CARILLON_DATA=" + l.dir, "CARILLON_NATS_URL=" + l.natsURL, "CARILLON_REDIS_URL=" + l.redisURL,
+		"CARILLON_META_URL=" + l.platform.url, "CARILLON_TOKEN=", "BAKERY_TOKEN=secret-token"}, l.env...)...)
+}
+
+func (l *layout) scheduler() *sideProcess {
+	s := &sideProcess{t: l.t, kind: "scheduler", health: freeAddr(l.t), listen: freeAddr(l.t)}
+	s.args = []string{"--verbose", "--health", s.health, "--listen", s.listen}
+	l.schedulers = append(l.schedulers, s)
+	l.start(s)
+	return s
+}
+
+func (l *layout) worker() *sideProcess {
+	s := &sideProcess{t: l.t, kind: "worker", health: freeAddr(l.t)}
+	s.args = []string{"--verbose", "--health", s.health}
+	l.workers = append(l.workers, s)
+	l.start(s)
+	return s
+}
+
+// start starts a process, again after it ended.
+func (l *layout) start(s *sideProcess) {
+	l.t.Helper()
+	s.child = spawn(l.t, append(l.environ(), s.env...), built.path(l.t, s.kind), s.args...)
+	c := s.child
+	l.t.Cleanup(func() {
+		if c.running() {
+			_ = c.cmd.Process.Signal(syscall.SIGCONT) // it may have been paused
+			c.end(l.t, syscall.SIGTERM)
+		}
+		if l.t.Failed() || testing.Verbose() {
+			l.t.Logf("the %s said:\n%s", s.kind, tail(c.log.String(), 2000))
+		}
+	})
+}
+
+// up fails the test where the process has ended by itself.
+func (s *sideProcess) up() bool {
+	s.t.Helper()
+	if !s.running() {
+		s.t.Fatalf("the %s ended: %v\n%s", s.kind, s.cmd.ProcessState, s.log)
+	}
+	return true
+}
+
+// signal sends a signal that does not end the process.
+func (s *sideProcess) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// get returns what a probe says, in one line; "" where nothing answers.
+func (s *sideProcess) get(path string) string {
+	c := http.Client{Timeout: 2 * time.Second}
+	resp, err := c.Get("http://" + s.health + path)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	line, _ := bufio.NewReader(resp.Body).ReadString('\n')
+	return strings.TrimSpace(line)
+}
+
+// figure reads one metric; false where there is none.
+func (s *sideProcess) figure(name string) (float64, bool) {
+	c := http.Client{Timeout: 2 * time.Second}
+	resp, err := c.Get("http://" + s.health + "/metrics")
+	if err != nil {
+		return 0, false
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if v, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			f, err := strconv.ParseFloat(v, 64)
+			return f, err == nil
+		}
+	}
+	return 0, false
+}
+
+// leader waits until exactly one of the schedulers that answer leads.
+func (l *layout) leader() *sideProcess {
+	l.t.Helper()
+	var leads *sideProcess
+	l.until("one scheduler leads", func() bool {
+		leads = nil
+		for _, s := range l.schedulers {
+			if v, ok := s.figure("carillon_leading"); ok && v == 1 {
+				if leads != nil {
+					return false
+				}
+				leads = s
+			}
+		}
+		return leads != nil
+	})
+	return leads
+}
+
+// other returns a scheduler that is not the given one.
+func (l *layout) other(s *sideProcess) *sideProcess {
+	for _, o := range l.schedulers {
+		if o != s {
+			return o
+		}
+	}
+	return nil
+}
+
+// natsServer runs a server of its own that syncs always, until the test ends.
+func natsServer(t *testing.T, dir string) (*child, string) {
+	t.Helper()
+	addr := freeAddr(t)
+	conf := filepath.Join(dir, "nats.conf")
+	text := fmt.Sprintf("listen: %q\nserver_name: one\njetstream { store_dir: %q, sync_interval: always }\n", addr, filepath.Join(dir, "js"))
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return engineProcess(t, addr, built.path(t, "nats-server"), "-c", conf), "nats://" + addr
+}
+
+func redisServer(t *testing.T, dir string) (*child, string) {
+	t.Helper()
+	addr := freeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	return engineProcess(t, addr, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+		"--maxmemory-policy", "noeviction", "--dir", dir), "redis://" + addr
+}
+
+// engineProcess runs a server until the test ends, once it listens.
+func engineProcess(t *testing.T, addr, path string, args ...string) *child {
+	t.Helper()
+	c := spawn(t, os.Environ(), path, args...)
+	t.Cleanup(func() {
+		if c.running() {
+			c.end(t, syscall.SIGTERM)
+		}
+	})
+	o := office{t: t}
+	o.until(filepath.Base(path)+" listens", func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	return c
+}
+
+// queue returns a client of the layout's Redis.
+func (l *layout) queue() *redis.Client {
+	o, err := redis.ParseURL(l.redisURL)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	c := redis.NewClient(o)
+	l.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
