@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/sender"
@@ -31,10 +32,14 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	caller := access.Of(r.Context())
+	if err := mayDefine(caller, docs); err != nil {
+		return err
+	}
 	ctx, cancel := detached(r)
 	defer cancel()
 	advice := map[string][]client.Warning{} // by broadcast
-	done, err := s.Defs.Apply(ctx, file, docs, definition.Check{Sender: s.Gate.CheckSender, Broadcast: func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
+	done, err := s.Defs.Apply(ctx, file, docs, definition.Check{Sees: caller.Sees, Sender: s.Gate.CheckSender, Broadcast: func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
 		now := time.Now()
 		warnings, err := s.Gate.Author(b, from, now)
 		advice[b.ID] = wireWarnings(s.Gate.Advice(warnings, b, from, now))
@@ -54,6 +59,23 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 		}
 	}
 	return writeJSON(a, http.StatusOK, out)
+}
+
+// mayDefine says why a caller may not apply the Sender documents among some.
+// Whether such a sender exists makes no difference to what is said.
+func mayDefine(caller access.Principal, docs []definition.Document) error {
+	for _, d := range docs {
+		if d.Sender == nil {
+			continue
+		}
+		if !caller.Role.Has(senderDocuments) {
+			return refuse(http.StatusForbidden, fmt.Sprintf("sender %s: to apply a Sender takes the role %s, and this token has %s", d.Sender.ID, senderDocuments, caller.Role))
+		}
+		if !caller.Sees(d.Sender.ID) {
+			return refuse(http.StatusForbidden, fmt.Sprintf("sender %s: this token is for %s alone", d.Sender.ID, strings.Join(caller.Senders, ", ")))
+		}
+	}
+	return nil
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

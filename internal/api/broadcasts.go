@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/pkg/client"
@@ -14,11 +15,15 @@ func (s *Server) broadcasts(a *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	caller := access.Of(r.Context())
 	return s.list(a, r, func(emit func(any) error) error {
 		for _, id := range ids {
 			b, _, err := s.Defs.Broadcast(r.Context(), id)
 			if err != nil {
 				return err
+			}
+			if !caller.Sees(b.Spec.Sender) {
+				continue
 			}
 			if err := emit(s.wireBroadcast(b)); err != nil {
 				return err

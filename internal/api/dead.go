@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/job"
 )
@@ -42,9 +43,12 @@ func (s *Server) dead(a *answer, r *http.Request) error {
 
 // letters emits up to limit letters, all for 0.
 func (s *Server) letters(ctx context.Context, f deadletter.Filter, limit int, emit func(any) error) error {
-	some := make([]deadletter.Letter, 0, chunk)
+	some, caller := make([]deadletter.Letter, 0, chunk), access.Of(ctx)
 	n := 0
 	err := s.Dead.Each(ctx, f, func(l deadletter.Letter) error {
+		if !caller.Sees(l.Sender) {
+			return nil
+		}
 		some, n = append(some, l), n+1
 		if n == limit {
 			return deadletter.ErrEnough

@@ -70,7 +70,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 			}
 		}
 		last := rt.path[strings.LastIndex(rt.path, "/")+1:]
-		o.Body = slices.Contains([]string{"apply", "contacts", "optouts", "launch", "diff", "redrive", "discard"}, last) && rt.method == http.MethodPost
+		o.Body = slices.Contains([]string{"apply", "contacts", "optouts", "launch", "diff", "redrive", "discard", "tokens"}, last) && rt.method == http.MethodPost
 		want[rt.method+" "+rt.path] = o
 	}
 	for path, item := range doc["paths"].(object) {
@@ -145,8 +145,9 @@ func TestSchemasAreTheTypes(t *testing.T) {
 		"Contact": client.Contact{}, "ContactStory": client.ContactStory{}, "Letter": client.Letter{}, "DeadFilter": client.DeadFilter{},
 		"Warning": client.Warning{}, "LaunchRequest": client.LaunchRequest{}, "Policy": client.Policy{},
 		"PolicyDiffRequest": client.PolicyDiffRequest{}, "PolicyDiffEvent": client.PolicyDiffEvent{}, "RuleChange": client.RuleChange{},
-		"BroadcastImpact": client.BroadcastImpact{},
-		"HandleRequest":   client.HandleRequest{}, "HandleResult": client.HandleResult{}, "Health": health{},
+		"BroadcastImpact": client.BroadcastImpact{}, "Token": client.Token{}, "TokenRequest": client.TokenRequest{},
+		"CreatedToken": client.CreatedToken{}, "RevokedToken": client.RevokedToken{},
+		"HandleRequest": client.HandleRequest{}, "HandleResult": client.HandleResult{}, "Health": health{},
 	} {
 		sameShape(t, doc, schemas[name].(object), reflect.TypeOf(v), name)
 	}

@@ -10,9 +10,11 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
@@ -71,10 +73,10 @@ func (s *Server) handleFilter(r *http.Request, h *handling, picked client.DeadFi
 	if err := s.current(r.Context()); err != nil {
 		return err
 	}
-	some := make([]job.ID, 0, chunk)
+	some, caller := make([]job.ID, 0, chunk), access.Of(r.Context())
 	err = s.Dead.Each(r.Context(), f, func(l deadletter.Letter) error {
 		id, err := job.ParseID(l.Job)
-		if err != nil {
+		if err != nil || !caller.Sees(id.Sender) {
 			return err
 		}
 		// A job that died again meanwhile may come again.
@@ -106,12 +108,32 @@ func (h *handling) jobs(r *http.Request, jobs []string) error {
 		}
 		seen[ids[i]] = true
 	}
+	ids = h.inScope(access.Of(r.Context()), ids)
 	for part := range slices.Chunk(ids, chunk) {
 		if err := h.chunk(r, part); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// inScope refuses what a caller may not know of, without a look at whether it
+// exists, and returns the rest.
+func (h *handling) inScope(caller access.Principal, ids []job.ID) []job.ID {
+	return slices.DeleteFunc(ids, func(id job.ID) bool {
+		if caller.Sees(id.Sender) {
+			return false
+		}
+		h.out.Matched++
+		h.refused(id, story.ErrUnknownJob.Error())
+		return true
+	})
+}
+
+func (h *handling) refused(id job.ID, why string) {
+	if h.out.RefusedCount++; len(h.out.Refused) < maxRefused {
+		h.out.Refused = append(h.out.Refused, client.Refusal{Job: id.String(), Why: why})
+	}
 }
 
 // chunk deals with some jobs. It ends between chunks when the caller hangs
@@ -138,9 +160,7 @@ func (h *handling) chunk(r *http.Request, ids []job.ID) error {
 			h.out.Done++
 			continue
 		}
-		if h.out.RefusedCount++; len(h.out.Refused) < maxRefused {
-			h.out.Refused = append(h.out.Refused, client.Refusal{Job: d.Job.String(), Why: d.Refused})
-		}
+		h.refused(d.Job, d.Refused)
 	}
 	return nil
 }

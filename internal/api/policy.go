@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/pkg/client"
@@ -42,7 +43,7 @@ func (s *Server) policyDiff(a *answer, r *http.Request) error {
 			}
 		}
 		since := dayOf(changes, to)
-		return s.Scheduler.Impacts(r.Context(), g, from, to, func(i scheduler.Impact) error {
+		return s.Scheduler.Impacts(r.Context(), g, from, to, access.Of(r.Context()).Sees, func(i scheduler.Impact) error {
 			return emit(client.PolicyDiffEvent{Broadcast: wireImpact(i, since)})
 		})
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/scheduler"
@@ -39,6 +40,9 @@ func (s *Server) fail(a *answer, r *http.Request, err error) {
 	}
 	if a.status != 0 {
 		panic(http.ErrAbortHandler)
+	}
+	if p.Status == http.StatusUnauthorized {
+		a.Header().Set("WWW-Authenticate", `Bearer realm="carillon"`)
 	}
 	if p.Status == http.StatusServiceUnavailable {
 		a.Header().Set("Retry-After", "1")
@@ -70,7 +74,7 @@ func statusOf(err error) int {
 	if p, ok := errors.AsType[*client.Problem](err); ok {
 		return p.Status
 	}
-	if unavailable(err) {
+	if unavailable(err) || errors.Is(err, access.ErrBlind) {
 		return http.StatusServiceUnavailable
 	}
 	if _, ok := errors.AsType[*scheduler.Illegal](err); ok || errors.Is(err, definition.ErrChanged) {
@@ -78,6 +82,9 @@ func statusOf(err error) int {
 	}
 	if _, ok := errors.AsType[*scheduler.Unacknowledged](err); ok {
 		return http.StatusConflict
+	}
+	if _, ok := errors.AsType[*access.Refusal](err); ok {
+		return http.StatusUnprocessableEntity
 	}
 	if _, ok := errors.AsType[*scheduler.Needless](err); ok {
 		return http.StatusUnprocessableEntity
@@ -91,7 +98,7 @@ func statusOf(err error) int {
 	if _, ok := errors.AsType[*policy.Refusal](err); ok {
 		return http.StatusUnprocessableEntity
 	}
-	if errors.Is(err, definition.ErrNotFound) || errors.Is(err, story.ErrUnknownJob) {
+	if errors.Is(err, definition.ErrNotFound) || errors.Is(err, story.ErrUnknownJob) || errors.Is(err, access.ErrNotFound) {
 		return http.StatusNotFound
 	}
 	return http.StatusInternalServerError

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -17,6 +15,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/carillon-dev/carillon/internal/access"
 )
 
 // answer is a response that knows whether it has begun.
@@ -84,24 +84,21 @@ func (s *Server) pattern(r *http.Request) string {
 	return p
 }
 
-// dispatch asks for the token before it says whether a path exists.
+// dispatch asks for a token before it says whether a path exists.
 func (s *Server) dispatch(pattern string, a *answer, r *http.Request) {
-	open := r.URL.Path == documentPath || !strings.HasPrefix(r.URL.Path+"/", "/v1/")
-	switch {
-	case !open && !s.authorized(r):
-		a.Header().Set("WWW-Authenticate", `Bearer realm="carillon"`)
-		s.fail(a, r, refuse(http.StatusUnauthorized, "no valid token: send the header Authorization: Bearer TOKEN"))
-	case pattern != "":
-		s.mux.ServeHTTP(a, r)
-	default:
-		s.nowhere(a, r)
+	if s.closed(r) {
+		caller, err := s.authenticate(r)
+		if err != nil {
+			s.fail(a, r, err)
+			return
+		}
+		r = r.WithContext(access.With(r.Context(), caller))
 	}
-}
-
-func (s *Server) authorized(r *http.Request) bool {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	have := sha256.Sum256([]byte(token)) // of one length, so that comparing tells nothing
-	return subtle.ConstantTimeCompare(have[:], s.token[:]) == 1 && ok && strings.EqualFold(scheme, "Bearer")
+	if pattern == "" {
+		s.nowhere(a, r)
+		return
+	}
+	s.mux.ServeHTTP(a, r)
 }
 
 // nowhere tells a path that does not exist from a method that it lacks.
@@ -122,18 +119,28 @@ func (s *Server) nowhere(a *answer, r *http.Request) {
 	s.fail(a, r, refuse(http.StatusMethodNotAllowed, fmt.Sprintf("this path takes %s, not %s", strings.Join(allow, " or "), r.Method)))
 }
 
-// run calls a route's handler.
+// run calls a route's handler, once everything before it agrees.
 func (s *Server) run(rt route, w http.ResponseWriter, r *http.Request) {
 	a, ok := w.(*answer)
 	if !ok {
 		a = &answer{ResponseWriter: w}
 	}
-	err := checkQuery(r, rt.query)
-	if err == nil {
-		err = rt.handle(a, r)
+	for _, step := range s.steps(rt) {
+		if err := step(a, r); err != nil {
+			s.fail(a, r, err)
+			return
+		}
 	}
-	if err != nil {
-		s.fail(a, r, err)
+}
+
+// steps are what a request goes through, in this order: what it may not do is
+// said before anything is looked up for it.
+func (s *Server) steps(rt route) []func(*answer, *http.Request) error {
+	return []func(*answer, *http.Request) error{
+		func(_ *answer, r *http.Request) error { return authorize(rt.role, r) },
+		func(_ *answer, r *http.Request) error { return checkQuery(r, rt.query) },
+		func(_ *answer, r *http.Request) error { return s.within(rt.reach, r) },
+		rt.handle,
 	}
 }
 

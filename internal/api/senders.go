@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/lane"
@@ -25,8 +26,12 @@ func (s *Server) senders(a *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	caller := access.Of(r.Context())
 	return s.list(a, r, func(emit func(any) error) error {
 		for _, id := range ids {
+			if !caller.Sees(id) {
+				continue
+			}
 			v, err := s.senderOf(r.Context(), id, loads)
 			if err != nil {
 				return err

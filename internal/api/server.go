@@ -3,7 +3,8 @@
 // list than a few hundred lines.
 //
 // Its invariants: everything under /v1 but the document that describes it
-// needs the token; whatever is refused or fails is answered as a problem of
+// needs a token whose role is enough for it, and what is out of a token's
+// scope looks to it as if it did not exist; whatever is refused or fails is answered as a problem of
 // RFC 9457; no address and no text of a person enters a log line or a span.
 package api
 
@@ -16,6 +17,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/audit"
 	"github.com/carillon-dev/carillon/internal/consent"
 	"github.com/carillon-dev/carillon/internal/deadletter"
@@ -41,7 +43,8 @@ type Config struct {
 	Tally      *ledger.Tally
 	Gate       *gate.Gate
 	Policy     client.Policy // names the gate's rulebook
-	Token      string        // what a caller must show
+	Token      string        // of the built-in admin
+	Access     *access.Store // everybody else's
 	Tracer     trace.Tracer
 	Log        *slog.Logger
 	Credential func(ref string) error // whether an env: or file: reference can be resolved here
@@ -62,7 +65,7 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("api: no token: without one anybody could send")
 	}
 	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Scheduler == nil || c.Auditor == nil ||
-		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.Policy == (client.Policy{}) {
+		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.Access == nil || c.Policy == (client.Policy{}) {
 		return nil, errors.New("api: a room is missing in its configuration")
 	}
 	doc, err := document()
@@ -77,42 +80,68 @@ func New(c Config) (*Server, error) {
 // route is one operation of the API.
 type route struct {
 	method string
-	path   string   // as http.ServeMux reads it
-	query  []string // parameters that it knows; any other is refused
+	path   string      // as http.ServeMux reads it
+	query  []string    // parameters that it knows; any other is refused
+	role   access.Role // what a caller needs; "": it needs no token
+	reach  reach       // whose it is
 	handle func(*answer, *http.Request) error
 }
 
-// routes is every operation there is; the OpenAPI document lists the same.
+// reach says how a route's sender is found, so that a caller sees and touches
+// only what is in its scope.
+type reach int
+
+const (
+	toNobody    reach = iota // it is about no sender
+	toSender                 // {id} is a sender's
+	toBroadcast              // {id} is a broadcast's
+	toJob                    // {job} is a job's
+	toQuery                  // the parameter sender
+	toSeveral                // the handler passes over, or refuses, what is out of scope
+)
+
+// senderDocuments is the role that applying a Sender takes, beyond what its
+// route asks for: it names an account and a credential.
+const senderDocuments = access.Admin
+
+// routes is every operation there is; the OpenAPI document lists the same,
+// and docs/operations.md says who may do what.
 func (s *Server) routes() []route {
-	const get, post = http.MethodGet, http.MethodPost
+	const (
+		get, post               = http.MethodGet, http.MethodPost
+		viewer, operator, admin = access.Viewer, access.Operator, access.Admin
+	)
 	return []route{
-		{get, "/healthz", nil, s.healthy},
-		{get, readyPath, nil, s.ready},
-		{get, documentPath, nil, s.openapi},
-		{post, "/v1/apply", []string{"file"}, s.apply},
-		{get, "/v1/senders", nil, s.senders},
-		{get, "/v1/senders/{id}", nil, s.sender},
-		{post, "/v1/senders/{id}/pause", nil, s.pauseSender},
-		{post, "/v1/senders/{id}/resume", nil, s.resumeSender},
-		{post, "/v1/senders/{id}/contacts", []string{"check"}, s.importContacts},
-		{post, "/v1/senders/{id}/optouts", nil, s.optOut},
-		{get, "/v1/broadcasts", nil, s.broadcasts},
-		{get, "/v1/broadcasts/{id}", nil, s.broadcast},
-		{post, "/v1/broadcasts/{id}/launch", nil, s.launch},
-		{post, "/v1/broadcasts/{id}/pause", nil, s.pause},
-		{post, "/v1/broadcasts/{id}/resume", nil, s.resume},
-		{post, "/v1/broadcasts/{id}/cancel", nil, s.cancel},
-		{get, "/v1/broadcasts/{id}/progress", nil, s.progress},
-		{get, "/v1/broadcasts/{id}/audit", []string{"bucket"}, s.audit},
-		{get, "/v1/broadcasts/{id}/forecast", nil, s.forecast},
-		{get, "/v1/policy", nil, s.policy},
-		{post, "/v1/policy/diff", nil, s.policyDiff},
-		{get, "/v1/jobs/{job}", nil, s.job},
-		{get, "/v1/contacts", []string{"sender", "id"}, s.contact},
-		{get, "/v1/dead", []string{"reason", "state", "sender", "source", "since", "until", "limit"}, s.dead},
-		{get, "/v1/dead/{job}", nil, s.letter},
-		{post, "/v1/dead/redrive", nil, s.redrive},
-		{post, "/v1/dead/discard", nil, s.discard},
+		{get, "/healthz", nil, "", toNobody, s.healthy},
+		{get, readyPath, nil, "", toNobody, s.ready},
+		{get, documentPath, nil, "", toNobody, s.openapi},
+		{post, "/v1/apply", []string{"file"}, operator, toSeveral, s.apply},
+		{get, "/v1/senders", nil, viewer, toSeveral, s.senders},
+		{get, "/v1/senders/{id}", nil, viewer, toSender, s.sender},
+		{post, "/v1/senders/{id}/pause", nil, operator, toSender, s.pauseSender},
+		{post, "/v1/senders/{id}/resume", nil, operator, toSender, s.resumeSender},
+		{post, "/v1/senders/{id}/contacts", []string{"check"}, operator, toSender, s.importContacts},
+		{post, "/v1/senders/{id}/optouts", nil, operator, toSender, s.optOut},
+		{get, "/v1/broadcasts", nil, viewer, toSeveral, s.broadcasts},
+		{get, "/v1/broadcasts/{id}", nil, viewer, toBroadcast, s.broadcast},
+		{post, "/v1/broadcasts/{id}/launch", nil, operator, toBroadcast, s.launch},
+		{post, "/v1/broadcasts/{id}/pause", nil, operator, toBroadcast, s.pause},
+		{post, "/v1/broadcasts/{id}/resume", nil, operator, toBroadcast, s.resume},
+		{post, "/v1/broadcasts/{id}/cancel", nil, operator, toBroadcast, s.cancel},
+		{get, "/v1/broadcasts/{id}/progress", nil, viewer, toBroadcast, s.progress},
+		{get, "/v1/broadcasts/{id}/audit", []string{"bucket"}, viewer, toBroadcast, s.audit},
+		{get, "/v1/broadcasts/{id}/forecast", nil, viewer, toBroadcast, s.forecast},
+		{get, "/v1/policy", nil, viewer, toNobody, s.policy},
+		{post, "/v1/policy/diff", nil, viewer, toSeveral, s.policyDiff}, // it changes nothing
+		{get, "/v1/jobs/{job}", nil, viewer, toJob, s.job},
+		{get, "/v1/contacts", []string{"sender", "id"}, viewer, toQuery, s.contact},
+		{get, "/v1/dead", []string{"reason", "state", "sender", "source", "since", "until", "limit"}, viewer, toSeveral, s.dead},
+		{get, "/v1/dead/{job}", nil, viewer, toJob, s.letter},
+		{post, "/v1/dead/redrive", nil, operator, toSeveral, s.redrive},
+		{post, "/v1/dead/discard", nil, operator, toSeveral, s.discard},
+		{get, "/v1/tokens", nil, admin, toSeveral, s.tokens},
+		{post, "/v1/tokens", nil, admin, toSeveral, s.createToken},
+		{post, "/v1/tokens/{id}/revoke", nil, admin, toSeveral, s.revokeToken},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/api"
 	"github.com/carillon-dev/carillon/internal/audience"
 	"github.com/carillon-dev/carillon/internal/audit"
@@ -55,6 +56,7 @@ type house struct {
 	ledger  *ledger.Ledger
 	commits *ledger.Committer
 	tally   *ledger.Tally
+	access  *access.Store
 }
 
 // theHouse is opened by the first test that needs it, since fuzzing starts
@@ -143,11 +145,15 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 	wg.Go(func() { projector.Run(ctx) })
 	wg.Go(func() { _ = h.tally.Run(ctx) })
 	wg.Go(func() { _ = leader.Run(ctx) })
+	if h.access, err = access.Create(ctx, e.JetStream, names, log); err != nil {
+		return err
+	}
+	wg.Go(func() { h.access.Run(ctx) })
 	h.config = api.Config{
 		Defs: defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Scheduler: sched,
 		Auditor: &audit.Auditor{Audiences: audiences, Ledger: h.ledger, Tally: h.tally}, Dead: dead,
 		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g},
-		Tally:  h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Tracer: tracer, Log: log,
+		Tally:  h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Access: h.access, Tracer: tracer, Log: log,
 		Credential: func(ref string) error {
 			if strings.Contains(ref, "MISSING") {
 				return fmt.Errorf("%s is not set", ref)

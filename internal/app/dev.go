@@ -50,7 +50,7 @@ func (d *Dev) start(ctx context.Context) (err error) {
 	if d.stats, err = c.work(); err != nil {
 		return err
 	}
-	d.api, err = s.serve()
+	d.api, err = s.serve(ctx)
 	return err
 }
 

@@ -22,7 +22,7 @@ func StartScheduler(ctx context.Context, cfg Config) (*Process, error) {
 		if err != nil {
 			return err
 		}
-		p.api, err = s.serve()
+		p.api, err = s.serve(ctx)
 		return err
 	})
 }

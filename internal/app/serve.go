@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/api"
 	"github.com/carillon-dev/carillon/internal/audit"
 	"github.com/carillon-dev/carillon/internal/consent"
@@ -14,17 +15,22 @@ import (
 )
 
 // serve starts the API on the scheduler's side and returns its base URL.
-func (s *side) serve() (string, error) {
+func (s *side) serve(ctx context.Context) (string, error) {
 	c := s.core
 	token, err := c.token()
 	if err != nil {
 		return "", err
 	}
+	tokens, err := access.Create(ctx, c.engines.JetStream, c.names, c.cfg.Log)
+	if err != nil {
+		return "", err
+	}
+	c.run("tokens", func(ctx context.Context) error { tokens.Run(ctx); return nil })
 	srv, err := api.New(api.Config{
 		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: &consent.Desk{Facts: c.facts, Ledger: c.ledger},
 		Scheduler: s.scheduler, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally}, Dead: s.dead,
 		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Gate: c.gate},
-		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: token, Tracer: c.tracer, Log: c.cfg.Log,
+		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: token, Access: tokens, Tracer: c.tracer, Log: c.cfg.Log,
 		Credential: s.credential,
 	})
 	if err != nil {

@@ -40,7 +40,7 @@ func rooms() map[string]level {
 		"internal/plan": way, "internal/lane": way, "internal/gate": way, "internal/deliver": way,
 		"internal/ledger": way, "internal/deadletter": way, "internal/audience": way, "internal/definition": way,
 		"internal/facts": way, "internal/stream": way, "internal/consent": way, "internal/scheduler": way,
-		"internal/audit": way, "internal/story": way, "internal/lease": way,
+		"internal/audit": way, "internal/story": way, "internal/lease": way, "internal/access": way,
 
 		"internal/channel/meta": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
 		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,

@@ -23,9 +23,12 @@ type Applied struct {
 // Check looks at documents before they are stored: an error refuses one,
 // warnings don't. What is nil looks at nothing.
 type Check struct {
+	Sees      func(sender string) bool // whether whoever applies may know of a sender; nil: of all
 	Sender    func(s *sender.Spec) error
 	Broadcast func(b *broadcast.Spec, s *sender.Spec) (warnings []string, err error)
 }
+
+func (c Check) sees(sender string) bool { return c.Sees == nil || c.Sees(sender) }
 
 // change is one document with what storing it takes.
 type change struct {
@@ -71,9 +74,9 @@ func (s *Store) checkBroadcast(ctx context.Context, b *broadcast.Spec, from *sen
 	if _, err := plan.NewSelector(b.Audience); err != nil {
 		return nil, fmt.Errorf("broadcast %s: %w", b.ID, err)
 	}
-	if from == nil {
+	if from == nil || !check.sees(b.Sender) {
 		var err error
-		if from, _, err = s.Sender(ctx, b.Sender); err != nil {
+		if from, err = s.seen(ctx, b.Sender, check); err != nil {
 			if errors.Is(err, ErrNotFound) {
 				return nil, fmt.Errorf("broadcast %s: sender %s is not defined; apply its Sender document first", b.ID, b.Sender)
 			}
@@ -84,6 +87,15 @@ func (s *Store) checkBroadcast(ctx context.Context, b *broadcast.Spec, from *sen
 		return nil, nil
 	}
 	return check.Broadcast(b, from)
+}
+
+// seen is Sender for whoever may not know of all.
+func (s *Store) seen(ctx context.Context, id string, check Check) (*sender.Spec, error) {
+	if !check.sees(id) {
+		return nil, ErrNotFound
+	}
+	n, _, err := s.Sender(ctx, id)
+	return n, err
 }
 
 func (s *Store) changeSender(ctx context.Context, n *sender.Spec, check Check) (change, error) {
@@ -122,6 +134,8 @@ func (s *Store) changeBroadcast(ctx context.Context, n *broadcast.Spec, from *se
 		old = &broadcast.Broadcast{State: broadcast.Draft}
 	case err != nil:
 		return c, err
+	case !check.sees(old.Spec.Sender):
+		return c, fmt.Errorf("broadcast %s: the id is taken; give it another", n.ID)
 	case same(&old.Spec, n):
 		c.Action = "unchanged"
 		return c, nil

@@ -31,15 +31,15 @@ type Impact struct {
 	Blocked  int                 // at both moments
 }
 
-// Impacts judges everybody whom the stored broadcasts would still go to under
-// the rules of two moments, one broadcast after the other, by id: of one whose
+// Impacts judges everybody whom the stored broadcasts of some senders, those
+// that sees says, would still go to under the rules of two moments, one broadcast after the other, by id: of one whose
 // audience is frozen the members whose job has not ended, of any other whom
 // its audience picks now. The second moment of one that goes out before it is
 // when it does, since later rules don't touch it. Only the dates of the rules
 // differ between the two verdicts: message and sender are the same, and what
 // is known of a contact is moved along with the moment, so that every age is
 // what it is when the broadcast is due.
-func (s *Scheduler) Impacts(ctx context.Context, g gate.Rules, before, after time.Time, fn func(Impact) error) error {
+func (s *Scheduler) Impacts(ctx context.Context, g gate.Rules, before, after time.Time, sees func(sender string) bool, fn func(Impact) error) error {
 	ids, err := s.Defs.Broadcasts(ctx)
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (s *Scheduler) Impacts(ctx context.Context, g gate.Rules, before, after tim
 		if err != nil {
 			return err
 		}
-		if b.State.Over() {
+		if b.State.Over() || !sees(b.Spec.Sender) {
 			continue
 		}
 		i, err := s.impact(ctx, g, b, span{before, after}, now)

@@ -22,7 +22,7 @@ func TestImpactOfWhatIsLeft(t *testing.T) {
 		t.Helper()
 		var found []scheduler.Impact
 		day := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
-		rig.Must(t, w.sched.Impacts(ctx, w.Gate.Rules, day, day, func(i scheduler.Impact) error { found = append(found, i); return nil }))
+		rig.Must(t, w.sched.Impacts(ctx, w.Gate.Rules, day, day, func(string) bool { return true }, func(i scheduler.Impact) error { found = append(found, i); return nil }))
 		if len(found) != 1 {
 			t.Fatalf("%+v", found)
 		}

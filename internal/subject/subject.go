@@ -49,6 +49,12 @@ func (n Names) Leases() string { return n.stream("LEASES") }
 // Audiences is the bucket of frozen audiences.
 func (n Names) Audiences() string { return n.stream("AUDIENCES") }
 
+// Access is the bucket of the API's tokens.
+func (n Names) Access() string { return n.stream("ACCESS") }
+
+// AccessStream is the stream that the bucket of tokens is kept in.
+func (n Names) AccessStream() string { return "KV_" + n.Access() }
+
 // FactsStream is the stream of facts and controls.
 func (n Names) FactsStream() string { return n.stream("FACTS") }
 
