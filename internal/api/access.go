@@ -26,6 +26,8 @@ func (s *Server) authenticate(r *http.Request) (access.Principal, error) {
 	have := sha256.Sum256([]byte(token)) // of one length, so that comparing tells nothing
 	isRoot := subtle.ConstantTimeCompare(have[:], s.token[:]) == 1
 	switch {
+	case !s.Listening.private(r):
+		return access.Principal{}, refuse(http.StatusForbidden, "this came in plain HTTP and not from the proxy that ends TLS: CARILLON_TRUSTED_PROXIES does not have "+peer(r).String())
 	case !ok || !strings.EqualFold(scheme, "Bearer"):
 		return access.Principal{}, unauthorized(access.ErrRefused)
 	case isRoot:

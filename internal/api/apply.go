@@ -96,7 +96,7 @@ func (s *Server) credentials(n *sender.Spec) []string {
 			continue
 		}
 		if err := s.Credential(c.ref); err != nil {
-			out = append(out, fmt.Sprintf("%s %s can't be resolved here: %v", c.field, c.ref, err))
+			out = append(out, fmt.Sprintf("%s %s is no good here: %v", c.field, c.ref, err))
 		}
 	}
 	return out

@@ -67,7 +67,7 @@ func TestLife(t *testing.T) {
 		strings.Replace(broadcastYAML("menu", "bakery", "'Hello {{.name}}'"), "message:", "audience: {exclude_labels: [staff]}\nmessage:", 1)
 	applied := must(c.Apply(ctx, "bakery.yaml", strings.NewReader(yaml)))(t)
 	want := client.ApplyResult{Applied: []client.Applied{
-		{Kind: "Sender", ID: "bakery", Action: "created", Warnings: []string{"credential env:MISSING can't be resolved here: env:MISSING is not set"}},
+		{Kind: "Sender", ID: "bakery", Action: "created", Warnings: []string{"credential env:MISSING is no good here: env:MISSING is not set"}},
 		{Kind: "Broadcast", ID: "menu", Action: "created", Warnings: []string{"bulk_discouraged"}, Advice: []client.Warning{bulk()}},
 	}}
 	if d := cmp.Diff(want, applied); d != "" {

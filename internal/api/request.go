@@ -60,8 +60,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if a.status >= http.StatusInternalServerError {
 			span.SetStatus(codes.Error, http.StatusText(a.status))
 		}
-		if r.Method != http.MethodGet {
-			s.Log.InfoContext(ctx, "request", "route", name, "status", a.status, "took", time.Since(begun))
+		if r.Method != http.MethodGet || a.status == http.StatusUnauthorized {
+			s.Log.InfoContext(ctx, "request", "route", name, "status", a.status, "took", time.Since(begun), "from", s.Listening.client(r))
 		}
 	}()
 	s.dispatch(name, a, r)
@@ -86,6 +86,7 @@ func (s *Server) pattern(r *http.Request) string {
 
 // dispatch asks for a token before it says whether a path exists.
 func (s *Server) dispatch(pattern string, a *answer, r *http.Request) {
+	harden(a, r)
 	if s.closed(r) {
 		caller, err := s.authenticate(r)
 		if err != nil {

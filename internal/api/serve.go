@@ -37,8 +37,13 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
 	}
+	serve := srv.Serve
+	if l, ok := ln.(*Listener); ok && l.tls != nil {
+		srv.TLSConfig = l.tls
+		serve = func(ln net.Listener) error { return srv.ServeTLS(ln, "", "") }
+	}
 	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ln) }()
+	go func() { done <- serve(ln) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("serve the API on %s: %w", ln.Addr(), err)

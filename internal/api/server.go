@@ -30,7 +30,7 @@ import (
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
-// Config is what the API calls. All fields are needed.
+// Config is what the API calls. All fields but Listening are needed.
 type Config struct {
 	Defs       *definition.Store
 	Facts      *facts.Store
@@ -47,6 +47,7 @@ type Config struct {
 	Access     *access.Store // everybody else's
 	Tracer     trace.Tracer
 	Log        *slog.Logger
+	Listening  Listening              // where it listens; the zero value is for tests, which bring a listener
 	Credential func(ref string) error // whether an env: or file: reference can be resolved here
 }
 

@@ -4,7 +4,9 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -48,6 +50,22 @@ func (s secrets) resolve(ref string) (secret.Text, error) {
 		return "", fmt.Errorf("credential %s is empty in this process", ref)
 	}
 	return secret.Text(v), nil
+}
+
+// check says what is wrong with a reference: it can't be resolved, or its file
+// is open to others. The latter keeps nobody from using it.
+func (s secrets) check(ref string) error {
+	if _, err := s.resolve(ref); err != nil {
+		return err
+	}
+	path, ok := strings.CutPrefix(ref, "file:")
+	if !ok {
+		return nil
+	}
+	if err := secret.Exposed(path); !errors.Is(err, fs.ErrNotExist) { // the sandbox needs none
+		return err
+	}
+	return nil
 }
 
 // account returns the account that calls of a sender are made for.

@@ -24,6 +24,9 @@ type Dev struct {
 // StartDev starts everything. Started again on the same data it goes on where
 // it was, killed or not.
 func StartDev(ctx context.Context, cfg Config) (*Dev, error) {
+	if err := listening(cfg).Check(); err != nil { // before anything is started behind a door that stays open
+		return nil, err
+	}
 	c, err := open(ctx, cfg)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/secret"
 )
 
 // key returns the installation's key. It is made once, with the installation:
@@ -58,7 +59,7 @@ func secretFile(path string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	b, err := os.ReadFile(path)
+	b, err := secret.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read secret: %w", err)
 	}

@@ -17,6 +17,9 @@ type Process struct {
 // StartScheduler starts the scheduler's side with the API. Any number may run
 // on the same engines; one of them leads.
 func StartScheduler(ctx context.Context, cfg Config) (*Process, error) {
+	if err := listening(cfg).Check(); err != nil {
+		return nil, err
+	}
 	return start(ctx, cfg, func(ctx context.Context, p *Process) error {
 		s, err := p.core.schedule(ctx, p.core.name()+"/"+nuid.Next())
 		if err != nil {

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"net"
 	"path/filepath"
 
 	"github.com/carillon-dev/carillon/internal/access"
@@ -31,27 +30,31 @@ func (s *side) serve(ctx context.Context) (string, error) {
 		Scheduler: s.scheduler, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally}, Dead: s.dead,
 		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Gate: c.gate},
 		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: token, Access: tokens, Tracer: c.tracer, Log: c.cfg.Log,
-		Credential: s.credential,
+		Listening: listening(c.cfg), Credential: s.credential,
 	})
 	if err != nil {
 		return "", err
 	}
-	ln, err := net.Listen("tcp", c.cfg.Listen)
+	ln, err := srv.Listen()
 	if err != nil {
-		return "", fmt.Errorf("the API can't listen on %s: %w; set CARILLON_LISTEN to another host:port", c.cfg.Listen, err)
+		return "", err
 	}
 	c.run("api", func(ctx context.Context) error { return srv.Serve(ctx, ln) })
-	return "http://" + ln.Addr().String(), nil
+	return ln.URL(), nil
 }
 
-// credential tells whether a sender's credential can be resolved. Where
-// workers are processes of their own, only they can know.
+// listening is where the API of a process listens.
+func listening(cfg Config) api.Listening {
+	return api.Listening{Address: cfg.Listen, Cert: cfg.TLSCert, Key: cfg.TLSKey, Proxies: cfg.TrustedProxies}
+}
+
+// credential says what is wrong with a sender's credential. Where workers are
+// processes of their own, only they can know.
 func (s *side) credential(ref string) error {
 	if !s.alone {
 		return nil
 	}
-	_, err := s.secrets.resolve(ref)
-	return err
+	return s.secrets.check(ref)
 }
 
 // token returns the API's token, and leaves it where a local client looks.

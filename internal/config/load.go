@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/carillon-dev/carillon/internal/secret"
 )
 
 // FileEnv names the configuration file, where no flag does.
@@ -80,7 +82,7 @@ func (s Setting) find(g Given, lines map[string]given) (given, bool, error) {
 }
 
 func readSecret(path, by string) (given, bool, error) {
-	b, err := os.ReadFile(path)
+	b, err := secret.ReadFile(path)
 	if err != nil {
 		return given{}, false, fmt.Errorf("%s: %w", by, err)
 	}

@@ -18,7 +18,7 @@ func TestNeverPrints(t *testing.T) {
 	}
 	h := holder{"bakery", value}
 	var out bytes.Buffer
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&out, verb+"\n", h)
 		fmt.Fprintf(&out, verb+"\n", &h)
 		fmt.Fprintf(&out, verb+"\n", h.Token)
@@ -31,8 +31,8 @@ func TestNeverPrints(t *testing.T) {
 	if strings.Contains(out.String(), "very-secret") {
 		t.Errorf("a secret was printed:\n%s", out.String())
 	}
-	if n := strings.Count(out.String(), Mark); n < 20 {
-		t.Errorf("%d marks, want one for each of 20:\n%s", n, out.String())
+	if n := strings.Count(out.String(), Mark); n < 26 {
+		t.Errorf("%d marks, want one for each of 26:\n%s", n, out.String())
 	}
 	if string(h.Token) != value {
 		t.Error("who needs the value does not get it")

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,22 +15,39 @@ import (
 
 // Client calls one server. It is safe for concurrent use.
 type Client struct {
-	base  string
-	token string
-	http  *http.Client
+	base      string
+	authorize func(http.Header) // shows the token; a function, so that printing a Client doesn't print it
+	http      *http.Client
+}
+
+// Option is something that a client does its own way.
+type Option func(*http.Transport)
+
+// WithTLS has a client check the server's certificate by a configuration of
+// its own, such as one with the authorities of a private network.
+func WithTLS(c *tls.Config) Option {
+	return func(t *http.Transport) { t.TLSClientConfig = c.Clone() }
 }
 
 // New returns a client of the server at base, such as http://127.0.0.1:8080.
 // Calls are bounded by their context alone, since an import or an audit may
 // take long.
-func New(base, token string) *Client {
+func New(base, token string, options ...Option) *Client {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		t = &http.Transport{}
 	}
 	t = t.Clone()
 	t.DisableCompression = true // a line must not wait in a compressor
-	return &Client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Transport: t}}
+	for _, o := range options {
+		o(t)
+	}
+	authorize := func(h http.Header) {
+		if token != "" {
+			h.Set("Authorization", "Bearer "+token)
+		}
+	}
+	return &Client{base: strings.TrimRight(base, "/"), authorize: authorize, http: &http.Client{Transport: t}}
 }
 
 // Base returns the address that the client calls.
@@ -93,9 +111,7 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	if kind != "" {
 		hr.Header.Set("Content-Type", kind)
 	}
-	if c.token != "" {
-		hr.Header.Set("Authorization", "Bearer "+c.token)
-	}
+	c.authorize(hr.Header)
 	return hr, nil
 }
 
