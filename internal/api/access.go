@@ -43,7 +43,10 @@ func (s *Server) authenticate(r *http.Request) (access.Principal, error) {
 // unauthorized says what is missing. Why a token is refused is said to whoever
 // knows its secret.
 func unauthorized(why error) error {
-	return refuse(http.StatusUnauthorized, why.Error()+": send the header Authorization: Bearer TOKEN")
+	if why == access.ErrRefused { //nolint:errorlint // a wrapped one says more
+		return refuse(http.StatusUnauthorized, "no valid token; send the header Authorization: Bearer TOKEN")
+	}
+	return refuse(http.StatusUnauthorized, why.Error())
 }
 
 // authorize holds the caller's role against what a route needs.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/sandbox"
+	"github.com/carillon-dev/carillon/pkg/client"
 )
 
 // Dev is everything in one process: engines, both sides, and the sandbox
@@ -93,6 +94,22 @@ func (d *Dev) Rulebook() Rulebook { return d.core.rulebook }
 
 // Token returns the API's token.
 func (d *Dev) Token() (string, error) { return d.core.token() }
+
+// Client returns a client of the API, which trusts its certificate.
+func (d *Dev) Client() (*client.Client, error) {
+	token, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	if d.core.cfg.TLSCert == "" {
+		return client.New(d.api, token), nil
+	}
+	conf, err := pinned(d.core.cfg.TLSCert)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(d.api, token, client.WithTLS(conf)), nil
+}
 
 // Stats returns what deliveries cost so far.
 func (d *Dev) Stats() *deliver.Stats { return d.stats }

@@ -38,6 +38,25 @@ func parsePast(flag, s string, now time.Time) (time.Time, error) {
 	return time.Time{}, usageError{fmt.Errorf("--%s %q: want 2026-11-22, 2026-11-22T10:00:00Z, or how long ago, such as 90m or 7d", flag, s)}
 }
 
+// parseFuture reads a moment to come: a day, a time in RFC 3339, or how long
+// from now, such as 12h or 90d. "" is the zero time.
+func parseFuture(flag, s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := client.ParseMoment(s)
+	if d, ok := parseSpan(s); ok {
+		t, err = now.Add(d).UTC().Truncate(time.Second), nil
+	}
+	if err != nil {
+		return t, usageError{fmt.Errorf("--%s %q: want 2026-11-22, 2026-11-22T10:00:00Z, or how long, such as 12h or 90d", flag, s)}
+	}
+	if !t.After(now) {
+		return t, usageError{fmt.Errorf("--%s %q: want a time that has not passed", flag, s)}
+	}
+	return t, nil
+}
+
 // parseSpan reads a duration; time.ParseDuration has no days.
 func parseSpan(s string) (time.Duration, bool) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {

@@ -68,11 +68,10 @@ func (s *session) dev(ctx context.Context, cfg app.Config, sample, once bool) (e
 		case <-ctx.Done():
 		}
 	}()
-	token, err := d.Token()
+	c, err := d.Client()
 	if err != nil {
 		return err
 	}
-	c := client.New(d.API(), token)
 	defer c.Close()
 	if err := s.announce(ctx, d, c); err != nil {
 		return err

@@ -48,6 +48,11 @@ func newTalkingFake() (*httptest.Server, *fake) {
 	mux.HandleFunc("GET /v1/broadcasts/{id}/forecast", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, aForecast()) })
 	mux.HandleFunc("GET /v1/broadcasts/{id}/audit", f.audit)
 	mux.HandleFunc("POST /v1/policy/diff", f.policyDiff)
+	mux.HandleFunc("GET /v1/tokens", func(w http.ResponseWriter, _ *http.Request) {
+		lines(w, someTokens()[0], someTokens()[1], someTokens()[2])
+	})
+	mux.HandleFunc("POST /v1/tokens", f.createToken)
+	mux.HandleFunc("POST /v1/tokens/{id}/revoke", f.revokeToken)
 	mux.HandleFunc("GET /v1/jobs/{job}", f.job)
 	mux.HandleFunc("GET /v1/contacts", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, aContact()) })
 	mux.HandleFunc("GET /v1/dead", f.dead)

@@ -17,7 +17,10 @@ A server is needed for most commands: "carillon dev" starts one. It is found by
 
   CARILLON_API    its address (default where CARILLON_LISTEN says, else
                   ` + defaultAPI + `)
-  CARILLON_TOKEN  its token (default: the file "token" in CARILLON_DATA)
+  CARILLON_TOKEN  its token, or CARILLON_TOKEN_FILE the file that holds it
+                  (default: the file "token" in CARILLON_DATA)
+  CARILLON_CA     a PEM file with the authority of its certificate, where that
+                  is not one that the system knows
   CARILLON_DATA   the directory of a local server (default ` + defaultData + `)
 
 Data goes to standard output and the rest to standard error. Every command takes

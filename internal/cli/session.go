@@ -2,16 +2,14 @@ package cli
 
 import (
 	"bufio"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,9 +20,10 @@ import (
 )
 
 const (
-	defaultAPI  = "http://" + config.DefaultListen
-	defaultData = config.DefaultData
-	tokenFile   = "token" // in the data directory, left there by a local server
+	defaultListen = config.DefaultListen
+	defaultAPI    = "http://" + defaultListen
+	defaultData   = config.DefaultData
+	tokenFile     = "token" // in the data directory, left there by a local server
 )
 
 // session is what all commands of one run share.
@@ -40,51 +39,17 @@ type session struct {
 func (s *session) commands() []*cobra.Command {
 	return []*cobra.Command{
 		newApplyCommand(s), newContactsCommand(s), newBroadcastCommand(s), newAuditCommand(s), newWhyCommand(s), newDeadCommand(s),
-		newOptOutCommand(s), newSenderCommand(s), newPolicyCommand(s), newSandboxCommand(s), newDevCommand(s), newVersionCommand(s),
+		newOptOutCommand(s), newSenderCommand(s), newPolicyCommand(s), newTokenCommand(s), newSandboxCommand(s), newDevCommand(s), newVersionCommand(s),
 	}
-}
-
-// api returns where the server is: by default where a local one listens.
-func (s *session) api() string {
-	if base := s.getenv("CARILLON_API"); base != "" {
-		return strings.TrimRight(base, "/")
-	}
-	host, port, err := net.SplitHostPort(s.getenv("CARILLON_LISTEN"))
-	if err != nil {
-		return defaultAPI
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // it listens on every address, this one among them
-	}
-	return "http://" + net.JoinHostPort(host, port)
-}
-
-// client returns a client of the server. Without a token there is one too:
-// whether it is needed is for the server to say.
-func (s *session) client() (*client.Client, error) {
-	token := s.getenv("CARILLON_TOKEN")
-	if token == "" {
-		b, err := os.ReadFile(s.tokenPath())
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("token: %w", err)
-		}
-		token = strings.TrimSpace(string(b))
-	}
-	return client.New(s.api(), token), nil
-}
-
-func (s *session) tokenPath() string {
-	dir := s.getenv("CARILLON_DATA")
-	if dir == "" {
-		dir = defaultData
-	}
-	return filepath.Join(dir, tokenFile)
 }
 
 // explain puts an error in words that say what to do.
 func (s *session) explain(err error) string {
 	if p, ok := errors.AsType[*client.Problem](err); ok {
 		return s.explainProblem(p, err)
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return fmt.Sprintf("the certificate of %s is signed by an authority that is not known here: set CARILLON_CA to the PEM file of that authority", s.api())
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return fmt.Sprintf(`no Carillon answers at %s: start one with "carillon dev" or set CARILLON_API`, s.api())
@@ -93,7 +58,10 @@ func (s *session) explain(err error) string {
 }
 
 func (s *session) explainProblem(p *client.Problem, err error) string {
+	ended, ok := strings.CutPrefix(p.Detail, "no valid token: ")
 	switch {
+	case p.Status == http.StatusUnauthorized && ok:
+		return fmt.Sprintf("%s refuses the token: %s", s.api(), ended)
 	case p.Status == http.StatusUnauthorized:
 		return fmt.Sprintf("%s refuses the token: set CARILLON_TOKEN, or CARILLON_DATA to the server's directory (looked for %s)", s.api(), s.tokenPath())
 	case p.Status >= http.StatusInternalServerError && p.TraceID != "":

@@ -41,7 +41,16 @@ func views() map[string]func(*console.Terminal) error {
 		"story_blocked": func(t *console.Terminal) error { return writeStory(t, blockedStory()) },
 		"story_sent":    func(t *console.Terminal) error { return writeStory(t, sentStory()) },
 		"story_held":    func(t *console.Terminal) error { return writeStory(t, heldStory()) },
-		"contact":       func(t *console.Terminal) error { return writeContactStory(t, "bakery/7301", aContact()) },
+		"tokens": func(t *console.Terminal) error {
+			return listTokens(t, func(yield func(client.Token, error) bool) {
+				for _, k := range someTokens() {
+					if !yield(k, nil) {
+						return
+					}
+				}
+			}, day(12, 0, 0))
+		},
+		"contact": func(t *console.Terminal) error { return writeContactStory(t, "bakery/7301", aContact()) },
 		"contact_nobody": func(t *console.Terminal) error {
 			return writeContactStory(t, "bakery/1", client.ContactStory{Key: "k"})
 		},
