@@ -1,10 +1,14 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -328,5 +332,26 @@ func TestSpan(t *testing.T) {
 		if c.err == "" && (err != nil || !a.Equal(c.a) || !b.Equal(c.b)) || c.err != "" && (err == nil || !strings.HasPrefix(err.Error(), c.err)) {
 			t.Errorf("%q to %q: %s, %s, %v, want %s", c.from, c.to, a, b, err, c.err)
 		}
+	}
+}
+
+// TestNothingPrintsAToken: neither a client nor a new token shows it, however
+// they are printed; JSON and a conversion do.
+func TestNothingPrintsAToken(t *testing.T) {
+	const text = "carillon_0a1b_very-secret"
+	c := New("http://127.0.0.1:1", text)
+	made := CreatedToken{Token: Token{ID: "0a1b"}, Text: text}
+	var out bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		fmt.Fprintf(&out, verb+verb+verb+verb+"\n", c, *c, made, made.Text)
+	}
+	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "client", c, "made", made, "text", made.Text)
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "client", c, "made", made, "text", made.Text)
+	if strings.Contains(out.String(), "very-secret") || strings.Contains(out.String(), hex.EncodeToString([]byte("very-secret"))) {
+		t.Errorf("a token was printed:\n%s", &out)
+	}
+	b, err := json.Marshal(made)
+	if err != nil || !strings.Contains(string(b), `"token":"`+text+`"`) || string(made.Text) != text {
+		t.Errorf("%s %v", b, err)
 	}
 }

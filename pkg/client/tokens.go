@@ -45,6 +45,9 @@ type CreatedToken struct {
 	Text TokenText `json:"token"`
 }
 
+// LogValue leaves the text out, which a log of JSON would encode.
+func (t CreatedToken) LogValue() slog.Value { return slog.AnyValue(t.Token) }
+
 // RevokedToken is a token that is good for nothing any more.
 type RevokedToken struct {
 	Token
