@@ -1,0 +1,88 @@
+package app
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/carillon-dev/carillon/internal/config"
+)
+
+// writePair writes a certificate for carillon.test that signs itself.
+func writePair(t *testing.T, dir string) (cert, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, DNSNames: []string{"*.carillon.test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	for path, b := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: hidden}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// TestOpenDoorIsRefused: before anything is started, and for every process
+// that answers the API.
+func TestOpenDoorIsRefused(t *testing.T) {
+	cfg := config.Local(filepath.Join(t.TempDir(), "data"))
+	cfg.Listen = "0.0.0.0:0"
+	_, dev := StartDev(t.Context(), Config{Config: cfg})
+	_, scheduler := StartScheduler(t.Context(), Config{Config: cfg})
+	for _, err := range []error{dev, scheduler} {
+		if err == nil || !strings.Contains(err.Error(), "the API won't listen on 0.0.0.0:0 in plain HTTP") {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(cfg.Data); !os.IsNotExist(err) {
+		t.Errorf("something was begun: %v", err)
+	}
+}
+
+// TestDevOverTLS: with a certificate it listens on every address, and its own
+// client trusts the certificate though it is for another name.
+func TestDevOverTLS(t *testing.T) {
+	cfg := config.Local(t.TempDir())
+	cfg.Listen = "0.0.0.0:0"
+	cfg.TLSCert, cfg.TLSKey = writePair(t, t.TempDir())
+	d, err := StartDev(t.Context(), Config{Config: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	c, err := d.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Policy(t.Context()); err != nil || !strings.HasPrefix(d.API(), "https://") {
+		t.Errorf("%s: %v", d.API(), err)
+	}
+}
