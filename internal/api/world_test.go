@@ -32,6 +32,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/story"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/internal/telemetry"
 	"github.com/carillon-dev/carillon/pkg/client"
@@ -109,22 +110,23 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 	var names subject.Names
 	log := telemetry.NewLogger(h.log, false, nil)
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())).Tracer("test")
-	defs, err := definition.Open(ctx, e.JetStream, names)
+	streams := stream.Provider{JS: e.JetStream, Create: true}
+	defs, err := definition.Open(ctx, streams, names)
 	if err != nil {
 		return err
 	}
-	if h.facts, err = facts.Open(ctx, e.NATS, e.JetStream, names, contact.NewKeyer(bytes.Repeat([]byte{7}, 32))); err != nil {
+	if h.facts, err = facts.Open(ctx, e.NATS, streams, names, contact.NewKeyer(bytes.Repeat([]byte{7}, 32))); err != nil {
 		return err
 	}
-	audiences, err := audience.Open(ctx, e.JetStream, names)
+	audiences, err := audience.Open(ctx, streams, names)
 	if err != nil {
 		return err
 	}
-	dead, err := deadletter.Open(ctx, e.NATS, e.JetStream, names)
+	dead, err := deadletter.Open(ctx, e.NATS, streams, names)
 	if err != nil {
 		return err
 	}
-	h.ledger = ledger.New(e.JetStream, names)
+	h.ledger = ledger.New(streams, names)
 	h.commits = ledger.NewCommitter(ctx, e.NATS, e.JetStream, names)
 	if h.tally, err = ledger.OpenTally(ctx, h.ledger, names, log); err != nil {
 		return err

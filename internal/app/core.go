@@ -18,6 +18,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/internal/telemetry"
 	"github.com/carillon-dev/carillon/pkg/reason"
@@ -30,6 +31,7 @@ type core struct {
 	rulebook Rulebook
 	engines  *engine.Engines
 	names    subject.Names
+	streams  stream.Provider
 	tracer   trace.Tracer
 	metrics  *telemetry.Metrics
 	defs     *definition.Store
@@ -83,19 +85,20 @@ func (c *core) open(ctx context.Context) (err error) {
 
 func (c *core) rooms(ctx context.Context) error {
 	nc, js := c.engines.NATS, c.engines.JetStream
+	c.streams = stream.Provider{JS: js, Create: true, Replicas: stream.Replicas(c.cfg.NATSReplicas, c.engines.Clustered()), Log: c.cfg.Log}
 	var err error
-	if c.defs, err = definition.Open(ctx, js, c.names); err != nil {
+	if c.defs, err = definition.Open(ctx, c.streams, c.names); err != nil {
 		return err
 	}
 	secret, err := c.key(ctx)
 	if err != nil {
 		return err
 	}
-	if c.facts, err = facts.Open(ctx, nc, js, c.names, contact.NewKeyer(secret)); err != nil {
+	if c.facts, err = facts.Open(ctx, nc, c.streams, c.names, contact.NewKeyer(secret)); err != nil {
 		return err
 	}
 	c.onStop("facts", func(context.Context) error { return c.facts.Close() })
-	c.ledger = ledger.New(js, c.names)
+	c.ledger = ledger.New(c.streams, c.names)
 	cctx, cancel := context.WithCancel(context.Background())
 	c.commits = ledger.NewCommitter(cctx, nc, js, c.names)
 	c.onStop("committer", func(context.Context) error { cancel(); c.commits.Wait(); return nil })

@@ -32,16 +32,16 @@ type side struct {
 func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 	s := &side{core: c}
 	var err error
-	if s.audiences, err = audience.Open(ctx, c.engines.JetStream, c.names); err != nil {
+	if s.audiences, err = audience.Open(ctx, c.streams, c.names); err != nil {
 		return nil, err
 	}
-	if s.dead, err = deadletter.Open(ctx, c.engines.NATS, c.engines.JetStream, c.names); err != nil {
+	if s.dead, err = deadletter.Open(ctx, c.engines.NATS, c.streams, c.names); err != nil {
 		return nil, err
 	}
 	if s.tally, err = ledger.OpenTally(ctx, c.ledger, c.names, c.cfg.Log); err != nil {
 		return nil, err
 	}
-	l, err := lease.Open(ctx, c.engines.JetStream, c.names, "scheduler", holder, c.cfg.Log)
+	l, err := lease.Open(ctx, c.streams, c.names, "scheduler", holder, c.cfg.Log)
 	if err != nil {
 		return nil, err
 	}

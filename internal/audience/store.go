@@ -1,10 +1,18 @@
 // Package audience keeps audiences as they were frozen, in chunks, so that a
 // reader of millions holds one chunk at a time.
+//
+// It never writes over what another snapshot names: an object is named by
+// what it holds, so that two who freeze one audience at a time, as a leader
+// that was paused and its successor do, leave each their own.
 package audience
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,17 +20,25 @@ import (
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/plan"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
 
 // Store keeps snapshots in an object store.
 type Store struct{ objects jetstream.ObjectStore }
 
-// Open creates the object store where it does not exist.
-func Open(ctx context.Context, js jetstream.JetStream, names subject.Names) (*Store, error) {
-	o, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: names.Audiences(), Description: "audiences as frozen, in send order", Storage: jetstream.FileStorage,
-	})
+// Config returns the settings of the object store.
+func Config(names subject.Names) jetstream.StreamConfig {
+	return stream.Objects(names.Audiences(), "audiences as frozen, in send order")
+}
+
+// Open opens the object store, which the provider may create where it does
+// not exist.
+func Open(ctx context.Context, p stream.Provider, names subject.Names) (*Store, error) {
+	if _, err := p.Open(ctx, Config(names)); err != nil {
+		return nil, fmt.Errorf("audiences: %w", err)
+	}
+	o, err := p.JS.ObjectStore(ctx, names.Audiences())
 	if err != nil {
 		return nil, fmt.Errorf("audiences: %w", err)
 	}
@@ -31,21 +47,38 @@ func Open(ctx context.Context, js jetstream.JetStream, names subject.Names) (*St
 
 func chunkName(object string, i int) string { return object + "." + strconv.Itoa(i) }
 
-// Save stores ordered members under a name and returns what names them. A
-// name that was used before is written over, which a freeze cut short relies
-// on.
-func (s *Store) Save(ctx context.Context, object string, ms []plan.Member) (broadcast.Snapshot, error) {
+// Save stores ordered members and returns what names them: the given name and
+// what they are, order and all. What a freeze that was cut short has stored
+// is taken as it is.
+func (s *Store) Save(ctx context.Context, name string, ms []plan.Member) (broadcast.Snapshot, error) {
 	var d plan.Digest
 	for _, m := range ms {
 		d.Add(m.Key)
 	}
-	for i := 0; i*plan.ChunkSize < len(ms); i++ {
-		end := min((i+1)*plan.ChunkSize, len(ms))
-		if _, err := s.objects.PutBytes(ctx, chunkName(object, i), plan.EncodeChunk(ms[i*plan.ChunkSize:end])); err != nil {
+	hash := sha256.New()
+	var chunks [][]byte // 16 bytes a member, beside those that the caller holds
+	for part := range slices.Chunk(ms, plan.ChunkSize) {
+		b := plan.EncodeChunk(part)
+		_, _ = hash.Write(b) // never fails
+		chunks = append(chunks, b)
+	}
+	object := name + "." + hex.EncodeToString(hash.Sum(nil)[:16])
+	for i, b := range chunks {
+		if err := s.put(ctx, chunkName(object, i), b); err != nil {
 			return broadcast.Snapshot{}, fmt.Errorf("audience %s: %w", object, err)
 		}
 	}
 	return broadcast.Snapshot{Object: object, Count: len(ms), Chunk: plan.ChunkSize, Digest: d.String()}, nil
+}
+
+// put stores a chunk unless it is there: to write it again would purge the
+// bytes that a reader may be in the middle of.
+func (s *Store) put(ctx context.Context, name string, b []byte) error {
+	_, err := s.objects.GetInfo(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		_, err = s.objects.PutBytes(ctx, name, b)
+	}
+	return err
 }
 
 // Chunk returns one chunk of a snapshot, none past its end.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/engine"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/plan"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
 
@@ -27,7 +29,7 @@ func open(t *testing.T) *Store {
 			t.Error(err)
 		}
 	})
-	s, err := Open(t.Context(), e.JetStream, subject.Names{})
+	s, err := Open(t.Context(), stream.Provider{JS: e.JetStream, Create: true}, subject.Names{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,28 +57,106 @@ func same(ks []job.Key, ms []plan.Member) bool {
 	return slices.EqualFunc(ks, ms, func(k job.Key, m plan.Member) bool { return k == m.Key })
 }
 
-// TestStore saves audiences around the size of a chunk, each over what the
-// one before left, as a freeze does that was cut short.
+// TestStore saves audiences around the size of a chunk, all under one name,
+// each of which stays what it was whatever is saved after it.
 func TestStore(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	for _, n := range []int{2*plan.ChunkSize + 1, plan.ChunkSize + 1, plan.ChunkSize, 1, 0} {
+	sizes := []int{2*plan.ChunkSize + 1, plan.ChunkSize + 1, plan.ChunkSize, 1, 0}
+	var saved []broadcast.Snapshot
+	for _, n := range sizes {
 		ms := members(n)
 		snap, err := s.Save(t.Context(), "menu~1", ms)
 		var d plan.Digest
 		for _, m := range ms {
 			d.Add(m.Key)
 		}
-		if want := (broadcast.Snapshot{Object: "menu~1", Count: n, Chunk: plan.ChunkSize, Digest: d.String()}); err != nil || snap != want {
+		if want := (broadcast.Snapshot{Object: snap.Object, Count: n, Chunk: plan.ChunkSize, Digest: d.String()}); err != nil || snap != want || !strings.HasPrefix(snap.Object, "menu~1.") {
 			t.Fatalf("Save of %d = %+v, %v; want %+v", n, snap, err, want)
 		}
-		if ks, err := all(t, s, snap); err != nil || !same(ks, ms) {
-			t.Errorf("of %d, %d came back in order, %v", n, len(ks), err)
-		}
+		saved = append(saved, snap)
 		chunks := (n + plan.ChunkSize - 1) / plan.ChunkSize
 		if ks, err := s.Chunk(t.Context(), snap, chunks); ks != nil || err != nil {
 			t.Errorf("past the end of %d: %d contacts, %v", n, len(ks), err)
 		}
+	}
+	for i, n := range sizes {
+		if ks, err := all(t, s, saved[i]); err != nil || !same(ks, members(n)) {
+			t.Errorf("of %d, %d came back in order, %v", n, len(ks), err)
+		}
+	}
+}
+
+// Two leaders freeze one audience: the second finished while the first was
+// paused in the middle of its own, which is of other people, or of the same
+// in another order. Each reads what it saved.
+func TestTwoFreezesOfOneName(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	late := members(plan.ChunkSize + 5)
+	for name, early := range map[string][]plan.Member{"others": members(3), "another order": reversed(late)} {
+		t.Run(name, func(t *testing.T) {
+			second, err := s.Save(t.Context(), name, early)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, err := s.Save(t.Context(), name, late)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range []struct {
+				snap broadcast.Snapshot
+				want []plan.Member
+			}{{second, early}, {first, late}} {
+				if ks, err := all(t, s, c.snap); err != nil || !same(ks, c.want) {
+					t.Errorf("%s: %d contacts, %v; want the %d that were saved", c.snap.Object, len(ks), err, len(c.want))
+				}
+			}
+		})
+	}
+}
+
+func reversed(ms []plan.Member) []plan.Member {
+	ms = slices.Clone(ms)
+	slices.Reverse(ms)
+	return ms
+}
+
+// A freeze begun again finds what it stored and writes nothing anew: whoever
+// is reading it goes on undisturbed.
+func TestSavedAgainIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	snap, err := s.Save(t.Context(), "menu~1", members(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.objects.GetInfo(t.Context(), chunkName(snap.Object, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Save(t.Context(), "menu~1", members(3))
+	if err != nil || again != snap {
+		t.Errorf("saved again: %+v, %v; want %+v", again, err, snap)
+	}
+	if after, err := s.objects.GetInfo(t.Context(), chunkName(snap.Object, 0)); err != nil || after.NUID != before.NUID {
+		t.Errorf("written anew as %s, was %s; %v", after.NUID, before.NUID, err)
+	}
+}
+
+// What an earlier version stored, under the bare name, stays readable.
+func TestFormerNames(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ms := members(4)
+	for i, part := range [][]plan.Member{ms[:3], ms[3:]} {
+		if _, err := s.objects.PutBytes(t.Context(), "menu~1."+strconv.Itoa(i), plan.EncodeChunk(part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	snap := broadcast.Snapshot{Object: "menu~1", Count: 4, Chunk: 3}
+	if ks, err := all(t, s, snap); err != nil || !same(ks, ms) {
+		t.Errorf("%d contacts, %v", len(ks), err)
 	}
 }
 
@@ -100,18 +180,18 @@ func TestStoreRefuses(t *testing.T) {
 		want string
 	}{
 		{"another name", edited(func(s *broadcast.Snapshot) { s.Object = "menu~2" }), "audience menu~2 chunk 0: "},
-		{"more than there are", edited(func(s *broadcast.Snapshot) { s.Count = 4 }), "audience menu~1 chunk 0: 3 contacts, want 4"},
-		{"fewer than there are", edited(func(s *broadcast.Snapshot) { s.Count = 2 }), "audience menu~1 chunk 0: 3 contacts, want 2"},
-		{"a chunk that is missing", edited(func(s *broadcast.Snapshot) { s.Count, s.Chunk = 4, 3 }), "audience menu~1 chunk 1: "},
+		{"more than there are", edited(func(s *broadcast.Snapshot) { s.Count = 4 }), "audience " + snap.Object + " chunk 0: 3 contacts, want 4"},
+		{"fewer than there are", edited(func(s *broadcast.Snapshot) { s.Count = 2 }), "audience " + snap.Object + " chunk 0: 3 contacts, want 2"},
+		{"a chunk that is missing", edited(func(s *broadcast.Snapshot) { s.Count, s.Chunk = 4, 3 }), "audience " + snap.Object + " chunk 1: "},
 	} {
 		if _, err := all(t, s, c.snap); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.name, err, c.want)
 		}
 	}
-	if _, err := s.objects.PutBytes(t.Context(), chunkName("menu~1", 0), make([]byte, 47)); err != nil {
+	if _, err := s.objects.PutBytes(t.Context(), chunkName(snap.Object, 0), make([]byte, 47)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := all(t, s, snap); err == nil || !strings.HasPrefix(err.Error(), "audience menu~1 chunk 0: audience chunk of 47 bytes: ") {
+	if _, err := all(t, s, snap); err == nil || !strings.HasPrefix(err.Error(), "audience "+snap.Object+" chunk 0: audience chunk of 47 bytes: ") {
 		t.Errorf("a chunk cut short: %v", err)
 	}
 }

@@ -113,7 +113,7 @@ func (b *bench) committer(ctx context.Context, e *engine.Engines, names subject.
 	if err != nil {
 		return err
 	}
-	l := ledger.New(e.JetStream, names)
+	l := ledger.New(stream.Provider{JS: e.JetStream, Create: true}, names)
 	if err := l.Ensure(ctx, "202601", 0); err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (b *bench) imports(ctx context.Context, e *engine.Engines, names subject.Na
 	if err != nil {
 		return err
 	}
-	st, err := facts.Open(ctx, e.NATS, e.JetStream, names, contact.NewKeyer(make([]byte, 32)))
+	st, err := facts.Open(ctx, e.NATS, stream.Provider{JS: e.JetStream, Create: true}, names, contact.NewKeyer(make([]byte, 32)))
 	if err != nil {
 		return err
 	}

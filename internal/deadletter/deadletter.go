@@ -80,16 +80,21 @@ type written struct {
 // maxPending is how many letters wait in memory at the most.
 const maxPending = 2000
 
-// Open creates the stream where it does not exist.
-func Open(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, names subject.Names) (*Store, error) {
-	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+// Config returns the settings of the stream.
+func Config(names subject.Names) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name: names.DeadStream(), Description: "dead letters, derived from the ledger", Subjects: []string{names.AllDead()},
 		Storage: jetstream.FileStorage, MaxMsgsPerSubject: 1, AllowDirect: true,
-	})
-	if err != nil {
+	}
+}
+
+// Open opens the stream, which the provider may create where it does not
+// exist.
+func Open(ctx context.Context, nc *nats.Conn, p stream.Provider, names subject.Names) (*Store, error) {
+	if _, err := p.Open(ctx, Config(names)); err != nil {
 		return nil, fmt.Errorf("dead letters: %w", err)
 	}
-	return &Store{nc: nc, js: js, names: names}, nil
+	return &Store{nc: nc, js: p.JS, names: names}, nil
 }
 
 // flushTimeout bounds a flush that a full memory asks for.

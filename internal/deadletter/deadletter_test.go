@@ -12,6 +12,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/rig"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -162,7 +163,7 @@ func TestFailedFlushKeepsTheLetters(t *testing.T) {
 	if err := r.Dead.Flush(t.Context()); err == nil {
 		t.Fatal("flushed into a stream that is not there")
 	}
-	_, err := deadletter.Open(t.Context(), r.Engines.NATS, js, r.Names)
+	_, err := deadletter.Open(t.Context(), r.Engines.NATS, r.Streams, r.Names)
 	rig.Must(t, err)
 	// A disk that is busy may take longer for all of them than one flush waits.
 	rig.Until(t, "the letters are written", func() bool { return r.Dead.Flush(t.Context()) == nil })
@@ -190,7 +191,7 @@ func (s *slow) PublishAsync(subject string, data []byte, opts ...jetstream.Publi
 func TestSlowStoreGetsThere(t *testing.T) {
 	r := rig.Open(t, engines)
 	store := &slow{JetStream: r.Engines.JetStream}
-	dead, err := deadletter.Open(t.Context(), r.Engines.NATS, store, r.Names)
+	dead, err := deadletter.Open(t.Context(), r.Engines.NATS, stream.Provider{JS: store, Create: true}, r.Names)
 	rig.Must(t, err)
 	const n, each = 700, 150
 	id := source("bakery", "spring~1")
@@ -212,7 +213,7 @@ func TestSlowStoreGetsThere(t *testing.T) {
 // nor put an older letter over a newer one.
 func TestOlderNeverReplacesNewer(t *testing.T) {
 	r := rig.Open(t, engines)
-	successor, err := deadletter.Open(t.Context(), r.Engines.NATS, r.Engines.JetStream, r.Names)
+	successor, err := deadletter.Open(t.Context(), r.Engines.NATS, r.Streams, r.Names)
 	rig.Must(t, err)
 	s := source("bakery", "spring~1")
 	redriven, again := s.Job(job.Key{1}), s.Job(job.Key{2})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
 
@@ -23,42 +24,67 @@ var ErrNotFound = errors.New("not found")
 var ErrChanged = errors.New("changed by somebody else meanwhile")
 
 // Store keeps definitions in a bucket.
-type Store struct{ kv jetstream.KeyValue }
+type Store struct {
+	streams stream.Provider
+	kv      jetstream.KeyValue
+}
 
 // history is how many revisions of a definition stay readable, for a person
 // who asks what it was; the bucket's limit.
 const history = 64
 
-// Open creates the bucket where it does not exist.
-func Open(ctx context.Context, js jetstream.JetStream, names subject.Names) (*Store, error) {
-	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: names.Definitions(), Description: "senders and broadcasts", History: history, Storage: jetstream.FileStorage,
-	})
+// Config returns the settings of the bucket.
+func Config(names subject.Names) jetstream.StreamConfig {
+	return stream.Bucket(names.Definitions(), "senders and broadcasts", history)
+}
+
+// Open opens the bucket, which the provider may create where it does not
+// exist.
+func Open(ctx context.Context, p stream.Provider, names subject.Names) (*Store, error) {
+	if _, err := p.Open(ctx, Config(names)); err != nil {
+		return nil, fmt.Errorf("definitions: %w", err)
+	}
+	kv, err := p.JS.KeyValue(ctx, names.Definitions())
 	if err != nil {
 		return nil, fmt.Errorf("definitions: %w", err)
 	}
-	return &Store{kv}, nil
+	return &Store{streams: p, kv: kv}, nil
 }
 
-// Bind returns a value stored once for the installation, storing the given
-// one if there is none.
+// Bind returns a value stored once for the installation. Where there is none
+// the given one is stored, by those who create what is missing; the others
+// wait for it.
 func (s *Store) Bind(ctx context.Context, key, value string) (string, error) {
-	if _, err := s.kv.Create(ctx, "installation."+key, []byte(value)); err == nil {
-		return value, nil
+	if s.streams.Create {
+		if _, err := s.kv.Create(ctx, "installation."+key, []byte(value)); err == nil {
+			return value, nil
+		}
 	}
 	return s.Bound(ctx, key)
 }
 
-// Bound returns a value stored once for the installation, "" where none is.
-func (s *Store) Bound(ctx context.Context, key string) (string, error) {
-	e, err := s.kv.Get(ctx, "installation."+key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return "", nil
+// Bound returns a value stored once for the installation: "" where none is,
+// to those who may store one; the others wait for it.
+func (s *Store) Bound(ctx context.Context, key string) (value string, err error) {
+	read := func(ctx context.Context) (found bool, err error) {
+		e, err := s.kv.Get(ctx, "installation."+key)
+		if err == nil {
+			value = string(e.Value())
+		}
+		return !errors.Is(err, jetstream.ErrKeyNotFound), err
+	}
+	if s.streams.Create {
+		var found bool
+		if found, err = read(ctx); !found {
+			return "", nil
+		}
+	} else {
+		err = s.streams.Await(ctx, "the installation's "+key, read)
 	}
 	if err != nil {
 		return "", fmt.Errorf("definitions: %s: %w", key, err)
 	}
-	return string(e.Value()), nil
+	return value, nil
 }
 
 func get[T any](ctx context.Context, s *Store, kind, id string) (*T, uint64, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/engine"
 	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
 
@@ -38,7 +39,7 @@ func open(t *testing.T, js jetstream.JetStream, prefix string) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), js, names)
+	s, err := Open(t.Context(), stream.Provider{JS: js, Create: true}, names)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +138,10 @@ func testBind(t *testing.T, s *Store) {
 		if v != got[0] || v == "" {
 			t.Errorf("bound to %q", got)
 		}
+	}
+	looking := &Store{streams: stream.Provider{JS: s.streams.JS}, kv: s.kv} // as a worker does
+	if v, err := looking.Bind(t.Context(), "other", "mine"); err == nil || !strings.Contains(err.Error(), "the installation's other does not exist yet: start a scheduler first") {
+		t.Errorf("Bind by who may not store = %q, %v", v, err)
 	}
 	if v, err := s.Bind(t.Context(), "other", "o"); err != nil || v != "o" {
 		t.Errorf("another key is bound to %q, %v", v, err)

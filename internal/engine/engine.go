@@ -101,6 +101,11 @@ func (e *Engines) SyncAlways() bool {
 	return e.embedded != nil && e.embedded.syncsAlways()
 }
 
+// Clustered reports whether the NATS server is one of a cluster, which can
+// keep a stream on several servers. It is the server's own word, given at
+// every connect.
+func (e *Engines) Clustered() bool { return e.NATS.ConnectedClusterName() != "" }
+
 func (e *Engines) onStop(name string, undo func(context.Context) error) {
 	e.steps = append(e.steps, step{name, undo})
 }

@@ -42,7 +42,7 @@ func open(t *testing.T) house {
 	if h.names, err = subject.New("t1"); err != nil {
 		t.Fatal(err)
 	}
-	if h.store, err = Open(t.Context(), e.NATS, e.JetStream, h.names, contact.NewKeyer(make([]byte, 32))); err != nil {
+	if h.store, err = Open(t.Context(), e.NATS, stream.Provider{JS: e.JetStream, Create: true}, h.names, contact.NewKeyer(make([]byte, 32))); err != nil {
 		t.Fatal(err)
 	}
 	h.view = NewView(e.Redis.Client, e.Redis, h.keys, h.store.Identity())

@@ -444,7 +444,7 @@ func TestStreamReplaced(t *testing.T) {
 	h.project(t, nil)
 	h.shows(t, m.Seq)
 	noError(t, h.JetStream.DeleteStream(t.Context(), h.names.FactsStream()))
-	_, err := h.JetStream.CreateStream(t.Context(), Config(h.names, 1))
+	_, err := h.JetStream.CreateStream(t.Context(), Config(h.names))
 	noError(t, err)
 	eventually(t, "the gate is closed", func() bool { _, err := h.look(); return err != nil })
 	h.people(t, 1)

@@ -38,7 +38,7 @@ type Store struct {
 }
 
 // Config returns the settings of the facts stream.
-func Config(names subject.Names, replicas int) jetstream.StreamConfig {
+func Config(names subject.Names) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               names.FactsStream(),
 		Description:        "one merged record for each contact, and controls; the newest of each is the truth",
@@ -51,22 +51,18 @@ func Config(names subject.Names, replicas int) jetstream.StreamConfig {
 		MaxMsgsPerSubject:  1,
 		AllowDirect:        true, // reads are checked by the sequence that the write expects
 		AllowAtomicPublish: true,
-		Replicas:           replicas,
 	}
 }
 
-// Open creates the stream where it does not exist, and listens for the
-// projector.
-func Open(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, names subject.Names, keyer contact.Keyer) (*Store, error) {
-	s, err := js.Stream(ctx, names.FactsStream())
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		s, err = js.CreateStream(ctx, Config(names, 1))
-	}
+// Open opens the stream, which the provider may create where it does not
+// exist, and listens for the projector.
+func Open(ctx context.Context, nc *nats.Conn, p stream.Provider, names subject.Names, keyer contact.Keyer) (*Store, error) {
+	s, err := p.Open(ctx, Config(names))
 	if err != nil {
 		return nil, fmt.Errorf("facts: %w", err)
 	}
 	st := &Store{
-		nc: nc, js: js, names: names, keyer: keyer, moved: make(chan struct{}),
+		nc: nc, js: p.JS, names: names, keyer: keyer, moved: make(chan struct{}),
 		id: identity(s.CachedInfo()),
 	}
 	st.sub, err = nc.Subscribe(names.Applied(), st.heard)

@@ -159,14 +159,14 @@ func TestEditControl(t *testing.T) {
 func TestOpenFindsTheSameStream(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	again, err := Open(t.Context(), h.NATS, h.JetStream, h.names, contact.NewKeyer(make([]byte, 32)))
+	again, err := Open(t.Context(), h.NATS, stream.Provider{JS: h.JetStream, Create: true}, h.names, contact.NewKeyer(make([]byte, 32)))
 	noError(t, err)
 	if again.Identity() != h.store.Identity() {
 		t.Errorf("%s and %s", again.Identity(), h.store.Identity())
 	}
 	noError(t, again.Close())
 	noError(t, h.JetStream.DeleteStream(t.Context(), h.names.FactsStream()))
-	other, err := Open(t.Context(), h.NATS, h.JetStream, h.names, contact.NewKeyer(make([]byte, 32)))
+	other, err := Open(t.Context(), h.NATS, stream.Provider{JS: h.JetStream, Create: true}, h.names, contact.NewKeyer(make([]byte, 32)))
 	noError(t, err)
 	if other.Identity() == h.store.Identity() {
 		t.Error("another stream has the same identity")

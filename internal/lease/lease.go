@@ -18,6 +18,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
 
@@ -52,13 +53,19 @@ type Lease struct {
 	log    *slog.Logger
 }
 
+// Config returns the settings of the bucket of leases.
+func Config(names subject.Names) jetstream.StreamConfig {
+	return stream.Bucket(names.Leases(), "who leads", 1)
+}
+
 // Open returns a lease under a key, creating its bucket where needed. The
 // holder names this process; one that finds its own name in the record takes
 // it over at once, so no two that run at a time may have the same.
-func Open(ctx context.Context, js jetstream.JetStream, names subject.Names, key, holder string, log *slog.Logger) (*Lease, error) {
-	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: names.Leases(), Description: "who leads", Storage: jetstream.FileStorage,
-	})
+func Open(ctx context.Context, p stream.Provider, names subject.Names, key, holder string, log *slog.Logger) (*Lease, error) {
+	if _, err := p.Open(ctx, Config(names)); err != nil {
+		return nil, fmt.Errorf("leases: %w", err)
+	}
+	kv, err := p.JS.KeyValue(ctx, names.Leases())
 	if err != nil {
 		return nil, fmt.Errorf("leases: %w", err)
 	}

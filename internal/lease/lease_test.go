@@ -306,7 +306,7 @@ func TestOnRealBucket(t *testing.T) {
 	var mu sync.Mutex
 	leading, terms := 0, make(chan context.CancelCauseFunc, 100)
 	for i := range 5 {
-		l, err := Open(t.Context(), engines.JetStream, r.Names, "scheduler", rig.Address(i), r.Log)
+		l, err := Open(t.Context(), r.Streams, r.Names, "scheduler", rig.Address(i), r.Log)
 		rig.Must(t, err)
 		rig.Loop(t, func(ctx context.Context) error {
 			return l.Run(ctx, func(ctx context.Context) error {

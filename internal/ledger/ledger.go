@@ -22,16 +22,19 @@ const maxSubjects = 4_000_000
 
 // Ledger reads the ledger's streams and creates them.
 type Ledger struct {
-	js    jetstream.JetStream
-	names subject.Names
+	js      jetstream.JetStream
+	streams stream.Provider
+	names   subject.Names
 }
 
 // New returns a ledger over the given names.
-func New(js jetstream.JetStream, names subject.Names) *Ledger { return &Ledger{js: js, names: names} }
+func New(p stream.Provider, names subject.Names) *Ledger {
+	return &Ledger{js: p.JS, streams: p, names: names}
+}
 
 // Config returns the settings of a ledger stream. Nothing in it may ever
 // remove a record, since a record that is gone opens its claim again.
-func Config(names subject.Names, month string, part, replicas int) jetstream.StreamConfig {
+func Config(names subject.Names, month string, part int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               names.Ledger(month, part),
 		Description:        "what became of every job; never deleted from",
@@ -47,44 +50,31 @@ func Config(names subject.Names, month string, part, replicas int) jetstream.Str
 		AllowAtomicPublish: true,
 		AllowDirect:        false, // any replica may answer a direct read; a claim needs the leader
 		Duplicates:         0,
-		Replicas:           replicas,
 	}
 }
 
-// Ensure creates the stream of a month and part where it does not exist.
+// Ensure creates the stream of a month and part where it does not exist, and
+// refuses one that could lose a claim.
 func (l *Ledger) Ensure(ctx context.Context, month string, part int) error {
-	name := l.names.Ledger(month, part)
-	s, err := l.js.Stream(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		s, err = l.js.CreateStream(ctx, Config(l.names, month, part, 1))
-	}
-	if err != nil {
-		return fmt.Errorf("ledger stream %s: %w", name, err)
-	}
-	if !keeps(s.CachedInfo().Config) {
-		return fmt.Errorf("ledger stream %s: its settings would let a claim be lost; restore file storage, limits retention, deny_delete, deny_purge, discard new, atomic publish, no direct reads, no limit to age or to messages of a subject", name)
-	}
-	return nil
+	_, err := l.ensure(ctx, month, part)
+	return err
 }
 
-// keeps tells whether a stream keeps every record and answers from its leader
-// alone.
-func keeps(c jetstream.StreamConfig) bool {
-	return c.Storage == jetstream.FileStorage && c.Retention == jetstream.LimitsPolicy && c.PersistMode == jetstream.DefaultPersistMode &&
-		c.DenyDelete && c.DenyPurge && c.Discard == jetstream.DiscardNew && c.MaxMsgsPerSubject <= 0 && c.MaxAge == 0 && !c.AllowMsgTTL &&
-		c.AllowAtomicPublish && !c.AllowDirect
+func (l *Ledger) ensure(ctx context.Context, month string, part int) (jetstream.Stream, error) {
+	s, err := l.streams.Open(ctx, Config(l.names, month, part))
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	return s, nil
 }
 
 // Place returns the part of a month's ledger that has room for n more jobs,
 // and makes sure that it exists.
 func (l *Ledger) Place(ctx context.Context, month string, n int) (int, error) {
 	for part := 0; part < 1000; part++ {
-		if err := l.Ensure(ctx, month, part); err != nil {
-			return 0, err
-		}
-		s, err := l.js.Stream(ctx, l.names.Ledger(month, part))
+		s, err := l.ensure(ctx, month, part)
 		if err != nil {
-			return 0, fmt.Errorf("ledger %s part %d: %w", month, part, err)
+			return 0, err
 		}
 		have := s.CachedInfo().State.NumSubjects
 		if have == 0 || have+uint64(n) <= maxSubjects {

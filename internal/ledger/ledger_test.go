@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
@@ -45,7 +46,7 @@ func TestLedgerCannotForget(t *testing.T) {
 			return err
 		},
 		"to allow deleting": func() error {
-			c := Config(h.names, month, 0, 1)
+			c := Config(h.names, month, 0)
 			c.DenyDelete, c.DenyPurge = false, false
 			_, err := h.js.UpdateStream(t.Context(), c)
 			return err
@@ -95,7 +96,7 @@ func TestEnsureRefusesWhatForgets(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := Config(h.names, "202701", 0, 1)
+			c := Config(h.names, "202701", 0)
 			alter(&c)
 			if _, err := h.js.CreateStream(t.Context(), c); err != nil {
 				t.Fatal(err)
@@ -155,7 +156,7 @@ func TestStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := New(h.js, other).Ensure(t.Context(), month, 5); err != nil {
+	if err := New(stream.Provider{JS: h.js, Create: true}, other).Ensure(t.Context(), month, 5); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{h.names.LedgerPrefix() + "old", h.names.LedgerPrefix() + "202601_x", "202601_7"} {

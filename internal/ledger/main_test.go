@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
 
@@ -48,7 +49,7 @@ func open(t *testing.T) house {
 	if h.js, err = jetstream.New(h.nc); err != nil {
 		t.Fatal(err)
 	}
-	h.ledger = New(h.js, h.names)
+	h.ledger = New(stream.Provider{JS: h.js, Create: true}, h.names)
 	if err := h.ledger.Ensure(t.Context(), month, 0); err != nil {
 		t.Fatal(err)
 	}

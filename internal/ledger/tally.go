@@ -106,11 +106,17 @@ type Tally struct {
 	revs map[string]uint64 // of what this tally stored last, by key; by Run alone
 }
 
+// TallyConfig returns the settings of the bucket of running counts.
+func TallyConfig(names subject.Names) jetstream.StreamConfig {
+	return stream.Bucket(names.Tallies(), "running counts of every source, rebuilt from the ledger where missing", 1)
+}
+
 // OpenTally loads the checkpoint, creating its bucket where needed.
 func OpenTally(ctx context.Context, l *Ledger, names subject.Names, log *slog.Logger) (*Tally, error) {
-	kv, err := l.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: names.Tallies(), Description: "running counts of every source, rebuilt from the ledger where missing", Storage: jetstream.FileStorage,
-	})
+	if _, err := l.streams.Open(ctx, TallyConfig(names)); err != nil {
+		return nil, fmt.Errorf("tallies: %w", err)
+	}
+	kv, err := l.js.KeyValue(ctx, names.Tallies())
 	if err != nil {
 		return nil, fmt.Errorf("tallies: %w", err)
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/plan"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
@@ -64,6 +65,7 @@ func Main(m *testing.M, use func(*engine.Engines)) int {
 type Rooms struct {
 	Engines   *engine.Engines
 	Names     subject.Names
+	Streams   stream.Provider
 	Defs      *definition.Store
 	Facts     *facts.Store
 	Audiences *audience.Store
@@ -85,19 +87,20 @@ func Open(t *testing.T, e *engine.Engines) *Rooms {
 	_, _ = rand.Read(id[:]) // never fails
 	r := &Rooms{Engines: e, prefix: "t" + hex.EncodeToString(id[:]), Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler)}
 	nc, js, ctx := e.NATS, e.JetStream, t.Context()
+	r.Streams = stream.Provider{JS: js, Create: true}
 	var err error
 	r.Names, err = subject.New(r.prefix)
 	Must(t, err)
-	r.Defs, err = definition.Open(ctx, js, r.Names)
+	r.Defs, err = definition.Open(ctx, r.Streams, r.Names)
 	Must(t, err)
-	r.Facts, err = facts.Open(ctx, nc, js, r.Names, contact.NewKeyer([]byte(strings.Repeat("k", 32))))
+	r.Facts, err = facts.Open(ctx, nc, r.Streams, r.Names, contact.NewKeyer([]byte(strings.Repeat("k", 32))))
 	Must(t, err)
 	t.Cleanup(func() { _ = r.Facts.Close() })
-	r.Audiences, err = audience.Open(ctx, js, r.Names)
+	r.Audiences, err = audience.Open(ctx, r.Streams, r.Names)
 	Must(t, err)
-	r.Dead, err = deadletter.Open(ctx, nc, js, r.Names)
+	r.Dead, err = deadletter.Open(ctx, nc, r.Streams, r.Names)
 	Must(t, err)
-	r.Ledger = ledger.New(js, r.Names)
+	r.Ledger = ledger.New(r.Streams, r.Names)
 	cctx, cancel := context.WithCancel(context.Background())
 	r.Commits = ledger.NewCommitter(cctx, nc, js, r.Names)
 	t.Cleanup(func() { cancel(); r.Commits.Wait() })
