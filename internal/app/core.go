@@ -76,7 +76,12 @@ func (c *core) open(ctx context.Context) (err error) {
 	if c.metrics, err = telemetry.OpenMetrics(); err != nil {
 		return err
 	}
-	if c.engines, err = engine.Start(ctx, engine.Config{Data: cfg.Data, NATSURL: string(cfg.NATSURL), RedisURL: string(cfg.RedisURL), Log: cfg.Log}); err != nil {
+	if c.engines, err = engine.Start(ctx, engine.Config{
+		Data: cfg.Data, NATSURL: string(cfg.NATSURL), RedisURL: string(cfg.RedisURL), Log: cfg.Log,
+		NATSCredentials: cfg.NATSCredentials, NATSNKey: cfg.NATSNKey, NATSSync: cfg.NATSSync,
+		NATSCA: cfg.NATSCA, NATSCert: cfg.NATSCert, NATSKey: cfg.NATSKey,
+		RedisCA: cfg.RedisCA, RedisCert: cfg.RedisCert, RedisKey: cfg.RedisKey,
+	}); err != nil {
 		return err
 	}
 	c.onStop("engines", func(context.Context) error { return c.engines.Stop() })

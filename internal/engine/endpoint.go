@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,13 +29,51 @@ type endpoint struct {
 	sentinel *redis.FailoverOptions // nil: single
 }
 
+// SentinelUser is what the user of a Sentinel's URL may do, as rules of its
+// ACL: ask where the primary is, and hear when it moves.
+const SentinelUser = "resetchannels &+switch-master &+replica-reconf-done -@all +auth +hello +ping +info +client|setname +subscribe +sentinel|get-master-addr-by-name +sentinel|sentinels"
+
 // openRedis makes the clients for a URL; nothing connects yet.
-func openRedis(rawURL string) (*Redis, error) {
+func openRedis(rawURL string, certs certificates) (*Redis, error) {
 	ep, err := parseEndpoint(rawURL)
+	if err == nil {
+		err = ep.encrypt(certs)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return newRedis(ep), nil
+}
+
+func (c Config) redisCertificates() certificates {
+	return certificates{file{"CARILLON_REDIS_CA", c.RedisCA}, file{"CARILLON_REDIS_CERT", c.RedisCert}, file{"CARILLON_REDIS_KEY", c.RedisKey}}
+}
+
+// encrypt adds the files to an encrypted connection. To a plain one they
+// can't be added: whoever names them believes it to be encrypted.
+func (ep endpoint) encrypt(certs certificates) error {
+	var base **tls.Config
+	if ep.sentinel != nil {
+		base = &ep.sentinel.TLSConfig
+	} else {
+		base = &ep.single.TLSConfig
+	}
+	switch {
+	case *base == nil && certs.given():
+		return fmt.Errorf("%s, %s or %s is set, but CARILLON_REDIS_URL is not encrypted; make it rediss://…", certs.ca.setting, certs.cert.setting, certs.key.setting)
+	case *base == nil:
+		return nil
+	}
+	// Behind Sentinel each server goes by its own name; the library would
+	// look for the first Sentinel's in every certificate.
+	if ep.sentinel != nil {
+		(*base).ServerName = ""
+	}
+	config, err := certs.config(*base)
+	if err == nil {
+		*base = config
+	}
+	return err
 }
 
 // localRedis makes the clients for a child's socket.
@@ -94,6 +133,10 @@ func redisError(where string, err error) error {
 		return fmt.Errorf("redis at %s: no answer in time; %s: %w", where, check, err)
 	case redis.IsAuthError(err):
 		return fmt.Errorf("redis at %s: credentials refused; check CARILLON_REDIS_URL: %w", where, cause(err))
+	case redis.IsPermissionError(err):
+		return fmt.Errorf("redis at %s: not allowed; compare the user with docs/permissions.md: %w", where, cause(err))
+	case isTLS(err):
+		return fmt.Errorf("redis at %s: %w; check CARILLON_REDIS_CA, CARILLON_REDIS_CERT and CARILLON_REDIS_KEY", where, cause(err))
 	default:
 		return fmt.Errorf("redis at %s: %w", where, cause(err))
 	}

@@ -35,9 +35,19 @@ const (
 
 // Config says where the engines are.
 type Config struct {
-	Data         string        // data directory, created with mode 0700; not touched when both URLs are set
-	NATSURL      string        // nats://…, several joined by commas; "" embeds a server
-	RedisURL     string        // redis://, rediss:// (Sentinel with ?master_name=) or unix://; "" starts a local child
+	Data     string // data directory, created with mode 0700; not touched when both URLs are set
+	NATSURL  string // nats://…, several joined by commas; "" embeds a server
+	RedisURL string // redis://, rediss:// (Sentinel with ?master_name=) or unix://; "" starts a local child
+
+	// Files. Secrets among them must not be open to everybody. They mean
+	// nothing to an embedded server or a local child.
+	NATSCredentials, NATSNKey    string // a user's JWT and seed, or its seed; one of them
+	NATSCA, NATSCert, NATSKey    string // PEM; any makes the connection encrypted
+	RedisCA, RedisCert, RedisKey string // PEM; for Sentinel too. They want rediss://
+
+	NATSInbox string // begins the subjects of answers; "" is _INBOX, which every user of the account shares
+	NATSSync  string // "always": the operator's word that every server syncs every write
+
 	Log          *slog.Logger  // nil discards; takes the Redis library's own log too, which is one for the process
 	StartTimeout time.Duration // for each engine to answer; 0 means 20 s
 	StopTimeout  time.Duration // for all of Stop; 0 means 10 s
@@ -96,7 +106,8 @@ func (e *Engines) Stop() error { return e.stop() }
 
 // SyncAlways reports whether the embedded NATS server syncs every write to
 // disk before it acknowledges it, as the running server itself says. It is
-// false when NATS is elsewhere: only that server's operator knows.
+// false when NATS is elsewhere: only that server's operator knows, since no
+// answer that an ordinary account may have tells (decision 0008).
 func (e *Engines) SyncAlways() bool {
 	return e.embedded != nil && e.embedded.syncsAlways()
 }
@@ -148,7 +159,8 @@ func (e *Engines) lock(_ context.Context, c Config) error {
 }
 
 func (e *Engines) startNATS(ctx context.Context, c Config) error {
-	opts := []nats.Option{}
+	var opts []nats.Option
+	var err error
 	where := redactNATS(c.NATSURL)
 	if c.NATSURL == "" {
 		s, err := embedNATS(filepath.Join(c.Data, "nats"), c.StartTimeout, c.Log)
@@ -160,6 +172,8 @@ func (e *Engines) startNATS(ctx context.Context, c Config) error {
 			return err
 		}
 		opts, where = append(opts, nats.InProcessServer(s.server)), "embedded server"
+	} else if opts, err = natsOptions(c); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.StartTimeout)
 	defer cancel()
@@ -169,8 +183,13 @@ func (e *Engines) startNATS(ctx context.Context, c Config) error {
 	}
 	e.NATS = nc
 	e.onStop("nats connection", func(context.Context) error { nc.Close(); return nil })
-	e.JetStream, err = openJetStream(ctx, nc, where, c.Log)
-	return err
+	if e.JetStream, err = openJetStream(ctx, nc, where, c.Log); err != nil {
+		return err
+	}
+	if c.NATSURL != "" && c.NATSSync != "always" {
+		c.Log.Warn("nothing proves that nats syncs every write; unless it does, a power failure takes back claims and messages go out twice", "server", where, "set", "sync_interval: always in the servers' jetstream block, then CARILLON_NATS_SYNC=always")
+	}
+	return nil
 }
 
 func (e *Engines) startRedis(ctx context.Context, c Config) error {
@@ -179,7 +198,7 @@ func (e *Engines) startRedis(ctx context.Context, c Config) error {
 	if c.RedisURL == "" {
 		return e.startLocalRedis(ctx, c)
 	}
-	r, err := openRedis(c.RedisURL)
+	r, err := openRedis(c.RedisURL, c.redisCertificates())
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/url"
@@ -14,6 +15,14 @@ func isTimeout(err error) bool {
 	var ne net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.As(err, &ne) && ne.Timeout()
+}
+
+// isTLS reports whether err is about certificates, ours or theirs.
+func isTLS(err error) bool {
+	var unverified *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	return errors.As(err, &unverified) || errors.As(err, &record) || errors.As(err, &alert) || strings.Contains(err.Error(), "remote error: tls:")
 }
 
 // cause strips what would repeat a place the caller already names, and a URL,

@@ -72,6 +72,9 @@ func refused(t *testing.T, ctx context.Context, c Config, wants ...string) {
 	if strings.ContainsAny(err.Error(), "\r\n") {
 		t.Errorf("Start: error of several lines: %q", err)
 	}
+	if strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("Start: a secret in %q", err)
+	}
 	for _, want := range wants {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("Start: %q lacks %q", err, want)

@@ -187,9 +187,11 @@ func natsError(where string, err error) error {
 	case errors.Is(err, nats.ErrNoServers):
 		return fmt.Errorf("nats at %s: no server answers; is it running? check CARILLON_NATS_URL, or leave it empty to embed one: %w", where, err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
-		return fmt.Errorf("nats at %s: credentials refused; check CARILLON_NATS_URL: %w", where, err)
+		return fmt.Errorf("nats at %s: credentials refused; check CARILLON_NATS_URL, CARILLON_NATS_CREDENTIALS and CARILLON_NATS_NKEY: %w", where, err)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("nats at %s: JetStream is not enabled; start the server with -js, or enable it for the account: %w", where, err)
+	case isTLS(err), errors.Is(err, nats.ErrTLS):
+		return fmt.Errorf("nats at %s: %w; check CARILLON_NATS_CA, CARILLON_NATS_CERT and CARILLON_NATS_KEY", where, cause(err))
 	case isTimeout(err):
 		return fmt.Errorf("nats at %s: no answer in time; check CARILLON_NATS_URL and the network: %w", where, err)
 	default:

@@ -76,7 +76,7 @@ func TestUnidentifiedConnectionIsNotUsed(t *testing.T) {
 	if err := e.Redis.Client.Do(ctx, "ACL", "SETUSER", "blind", "on", ">p", "~*", "+@all", "-info").Err(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := openRedis("unix://blind:p@" + strings.TrimPrefix(e.Redis.where, "unix:"))
+	r, err := openRedis("unix://blind:p@"+strings.TrimPrefix(e.Redis.where, "unix:"), certificates{})
 	if err != nil {
 		t.Fatal(err)
 	}

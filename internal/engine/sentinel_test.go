@@ -15,11 +15,23 @@ import (
 // redisProcess runs a redis-server on a loopback port until the test ends.
 func redisProcess(t *testing.T, addr string, args ...string) *redis.Client {
 	t.Helper()
+	return redisProcessAs(t, &redis.Options{Addr: addr}, append(args, "--port", port(t, addr))...)
+}
+
+func port(t *testing.T, addr string) string {
+	t.Helper()
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("redis-server", append(args, "--port", port, "--bind", "127.0.0.1")...)
+	return port
+}
+
+// redisProcessAs is redisProcess with what its arguments say of the port, and
+// with the options by which to talk to it.
+func redisProcessAs(t *testing.T, as *redis.Options, args ...string) *redis.Client {
+	t.Helper()
+	cmd := exec.Command("redis-server", append(args, "--bind", "127.0.0.1")...)
 	cmd.Dir = t.TempDir()
 	cmd.SysProcAttr = childAttributes()
 	if err := cmd.Start(); err != nil {
@@ -29,9 +41,10 @@ func redisProcess(t *testing.T, addr string, args ...string) *redis.Client {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	c := redis.NewClient(&redis.Options{Addr: addr, PoolSize: 1000}) // never stops trying
+	as.PoolSize = 1000 // never stops trying
+	c := redis.NewClient(as)
 	t.Cleanup(func() { c.Close() })
-	eventually(t, "redis-server on "+addr, func() bool { return c.Ping(t.Context()).Err() == nil })
+	eventually(t, "redis-server on "+as.Addr, func() bool { return c.Ping(t.Context()).Err() == nil })
 	return c
 }
 

@@ -54,8 +54,12 @@ func agree(is, want jetstream.StreamConfig) error {
 // update returns the command that gives a stream these settings. It speaks
 // the server's own API: the nats tool has no flag for some of them.
 func update(c jetstream.StreamConfig) (string, error) {
-	b, err := json.Marshal(c)
-	return fmt.Sprintf("nats request '$JS.API.STREAM.UPDATE.%s' '%s'", c.Name, strings.ReplaceAll(string(b), "'", `'\''`)), err
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(c)
+	body := strings.ReplaceAll(strings.TrimSpace(b.String()), "'", `'\''`)
+	return fmt.Sprintf("nats request '$JS.API.STREAM.UPDATE.%s' '%s'", c.Name, body), err
 }
 
 // settings are those that matter. Which of them an existing stream can be
