@@ -17,6 +17,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/role"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
@@ -31,6 +32,7 @@ type core struct {
 	rulebook Rulebook
 	engines  *engine.Engines
 	names    subject.Names
+	role     role.Role
 	streams  stream.Provider
 	tracer   trace.Tracer
 	metrics  *telemetry.Metrics
@@ -44,8 +46,12 @@ type core struct {
 	secrets  secrets
 }
 
-// open connects to or starts the engines and opens the rooms on them.
-func open(ctx context.Context, cfg Config) (*core, error) {
+// patience is how long a worker waits for a scheduler to make what it needs.
+const patience = time.Minute
+
+// open connects to or starts the engines and opens the rooms on them. As a
+// worker it makes nothing that is missing.
+func open(ctx context.Context, cfg Config, r role.Role) (*core, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -54,7 +60,7 @@ func open(ctx context.Context, cfg Config) (*core, error) {
 		return nil, err
 	}
 	cfg.Log.InfoContext(ctx, "messages are judged by a rulebook", "rulebook", book.Name, "sha256", book.Digest)
-	c := &core{stack: newStack(), cfg: cfg, rulebook: book}
+	c := &core{stack: newStack(), cfg: cfg, rulebook: book, role: r}
 	if err := c.open(ctx); err != nil {
 		_ = c.stop(cfg.Drain) // the cause of the failed start is what counts
 		return nil, err
@@ -78,7 +84,7 @@ func (c *core) open(ctx context.Context) (err error) {
 	}
 	if c.engines, err = engine.Start(ctx, engine.Config{
 		Data: cfg.Data, NATSURL: string(cfg.NATSURL), RedisURL: string(cfg.RedisURL), Log: cfg.Log,
-		NATSCredentials: cfg.NATSCredentials, NATSNKey: cfg.NATSNKey, NATSSync: cfg.NATSSync,
+		NATSInbox: c.role.Inbox(c.names), NATSCredentials: cfg.NATSCredentials, NATSNKey: cfg.NATSNKey, NATSSync: cfg.NATSSync,
 		NATSCA: cfg.NATSCA, NATSCert: cfg.NATSCert, NATSKey: cfg.NATSKey,
 		RedisCA: cfg.RedisCA, RedisCert: cfg.RedisCert, RedisKey: cfg.RedisKey,
 	}); err != nil {
@@ -90,7 +96,10 @@ func (c *core) open(ctx context.Context) (err error) {
 
 func (c *core) rooms(ctx context.Context) error {
 	nc, js := c.engines.NATS, c.engines.JetStream
-	c.streams = stream.Provider{JS: js, Create: true, Replicas: stream.Replicas(c.cfg.NATSReplicas, c.engines.Clustered()), Log: c.cfg.Log}
+	c.streams = stream.Provider{JS: js, Patience: patience, Log: c.cfg.Log}
+	if c.role != role.Worker {
+		c.streams.Create, c.streams.Replicas = true, stream.Replicas(c.cfg.NATSReplicas, c.engines.Clustered())
+	}
 	var err error
 	if c.defs, err = definition.Open(ctx, c.streams, c.names); err != nil {
 		return err

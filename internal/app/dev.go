@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/carillon-dev/carillon/internal/deliver"
+	"github.com/carillon-dev/carillon/internal/role"
 	"github.com/carillon-dev/carillon/internal/sandbox"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
@@ -28,7 +29,7 @@ func StartDev(ctx context.Context, cfg Config) (*Dev, error) {
 	if err := listening(cfg).Check(); err != nil { // before anything is started behind a door that stays open
 		return nil, err
 	}
-	c, err := open(ctx, cfg)
+	c, err := open(ctx, cfg, role.Scheduler)
 	if err != nil {
 		return nil, err
 	}

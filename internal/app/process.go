@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/nats-io/nuid"
+
+	"github.com/carillon-dev/carillon/internal/role"
 )
 
 // Process is one of the two sides, running by itself.
@@ -20,7 +22,7 @@ func StartScheduler(ctx context.Context, cfg Config) (*Process, error) {
 	if err := listening(cfg).Check(); err != nil {
 		return nil, err
 	}
-	return start(ctx, cfg, func(ctx context.Context, p *Process) error {
+	return start(ctx, cfg, role.Scheduler, func(ctx context.Context, p *Process) error {
 		s, err := p.core.schedule(ctx, p.core.name()+"/"+nuid.Next())
 		if err != nil {
 			return err
@@ -33,14 +35,14 @@ func StartScheduler(ctx context.Context, cfg Config) (*Process, error) {
 // StartWorker starts the worker's side. Any number may run on the same
 // engines, and come and go at any moment.
 func StartWorker(ctx context.Context, cfg Config) (*Process, error) {
-	return start(ctx, cfg, func(_ context.Context, p *Process) error {
+	return start(ctx, cfg, role.Worker, func(_ context.Context, p *Process) error {
 		_, err := p.core.work()
 		return err
 	})
 }
 
-func start(ctx context.Context, cfg Config, begin func(context.Context, *Process) error) (*Process, error) {
-	c, err := open(ctx, cfg)
+func start(ctx context.Context, cfg Config, r role.Role, begin func(context.Context, *Process) error) (*Process, error) {
+	c, err := open(ctx, cfg, r)
 	if err != nil {
 		return nil, err
 	}

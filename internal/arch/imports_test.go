@@ -34,7 +34,7 @@ func rooms() map[string]level {
 		"examples": public, // data, no rules
 
 		"internal/job": noun, "internal/rate": noun, "internal/sender": noun, "internal/contact": noun,
-		"internal/broadcast": noun, "internal/subject": noun, "internal/secret": noun, "internal/config": noun,
+		"internal/broadcast": noun, "internal/subject": noun, "internal/role": noun, "internal/secret": noun, "internal/config": noun,
 		"internal/channel": noun, // the contract alone; those who fulfil it are adapters
 
 		"internal/plan": way, "internal/lane": way, "internal/gate": way, "internal/deliver": way,
@@ -146,6 +146,7 @@ func pure() map[string]string {
 		"internal/sender":    "a document is checked before anything is stored or called",
 		"internal/broadcast": "states and texts are the same in the scheduler, the worker and the command line",
 		"internal/subject":   "names of subjects are spelled in one place, by a function",
+		"internal/role":      "what a process may do is a table, which a page shows and a test proves",
 	}
 }
 

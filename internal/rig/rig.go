@@ -85,9 +85,15 @@ func Open(t *testing.T, e *engine.Engines) *Rooms {
 	t.Helper()
 	var id [4]byte
 	_, _ = rand.Read(id[:]) // never fails
-	r := &Rooms{Engines: e, prefix: "t" + hex.EncodeToString(id[:]), Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler)}
+	return OpenAs(t, e, "t"+hex.EncodeToString(id[:]), stream.Provider{JS: e.JetStream, Create: true})
+}
+
+// OpenAs opens the installation of a prefix, or one more process' rooms of
+// it, with what the provider may do.
+func OpenAs(t *testing.T, e *engine.Engines, prefix string, p stream.Provider) *Rooms {
+	t.Helper()
+	r := &Rooms{Engines: e, Streams: p, prefix: prefix, Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler)}
 	nc, js, ctx := e.NATS, e.JetStream, t.Context()
-	r.Streams = stream.Provider{JS: js, Create: true}
 	var err error
 	r.Names, err = subject.New(r.prefix)
 	Must(t, err)

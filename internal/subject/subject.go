@@ -98,6 +98,9 @@ func (n Names) LedgerSubjects(month string, part int) string {
 	return n.subject("ledger." + month + "." + strconv.Itoa(part) + ".>")
 }
 
+// AllJobs matches every job of every ledger.
+func (n Names) AllJobs() string { return n.subject("ledger.>") }
+
 // Job is the subject of one job in its ledger.
 func (n Names) Job(id job.ID) string { return n.subject("ledger." + id.String()) }
 
@@ -139,6 +142,9 @@ func (n Names) Returned(sender string) string { return n.subject("returned." + s
 
 // Lanes is where the leader is asked what its lanes have in hand.
 func (n Names) Lanes() string { return n.subject("lanes") }
+
+// Inbox begins the subjects that answers to one role's requests come to.
+func (n Names) Inbox(role string) string { return "_INBOX_" + n.stream(role) }
 
 // Applied is where the projector tells how far Redis has come.
 func (n Names) Applied() string { return n.subject("applied") }

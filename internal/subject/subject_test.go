@@ -60,6 +60,7 @@ func TestNames(t *testing.T) {
 		{func(n Names) string { return n.DeadOf("bakery", "*") }, "dead.*.*.bakery.*.*"},
 		{Names.AllDead, "dead.>"},
 		{func(n Names) string { return n.Returned("bakery") }, "returned.bakery"},
+		{Names.AllJobs, "ledger.>"},
 		{Names.Applied, "applied"},
 	} {
 		join := "."
@@ -114,6 +115,17 @@ func TestParseForeign(t *testing.T) {
 	} {
 		if id, err := names(t, c.prefix).ParseJob(c.subject); err == nil || id != (job.ID{}) {
 			t.Errorf("with prefix %q, %q is job %v", c.prefix, c.subject, id)
+		}
+	}
+}
+
+// Every role's answers come to a place of their own, which no wildcard of
+// another's covers.
+func TestInbox(t *testing.T) {
+	t.Parallel()
+	for prefix, want := range map[string]string{"": "_INBOX_worker", "acme": "_INBOX_acme_worker"} {
+		if got := names(t, prefix).Inbox("worker"); got != want {
+			t.Errorf("with prefix %q: %s, want %s", prefix, got, want)
 		}
 	}
 }
