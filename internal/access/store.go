@@ -66,15 +66,21 @@ type state struct {
 	last, first, many uint64
 }
 
-// Create creates the bucket where it does not exist, then opens it.
-func Create(ctx context.Context, js jetstream.JetStream, names subject.Names, log *slog.Logger) (*Store, error) {
-	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: names.Access(), Description: "tokens of the API, hashed", Storage: jetstream.FileStorage,
-	})
+// Config returns the settings of the bucket of tokens.
+func Config(names subject.Names) jetstream.StreamConfig {
+	return stream.Bucket(names.Access(), "tokens of the API, hashed", 1)
+}
+
+// Open opens the bucket of tokens.
+func Open(ctx context.Context, p stream.Provider, names subject.Names, log *slog.Logger) (*Store, error) {
+	if _, err := p.Open(ctx, Config(names)); err != nil {
+		return nil, fmt.Errorf("tokens: %w", err)
+	}
+	kv, err := p.JS.KeyValue(ctx, names.Access())
 	if err != nil {
 		return nil, fmt.Errorf("tokens: %w", err)
 	}
-	return &Store{js: js, kv: kv, stream: names.AccessStream(), log: log, now: time.Now}, nil
+	return &Store{js: p.JS, kv: kv, stream: names.AccessStream(), log: log, now: time.Now}, nil
 }
 
 // Run keeps what is known of the tokens fresh until ctx ends. The bucket is

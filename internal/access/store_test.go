@@ -34,7 +34,7 @@ func (c *clock) move(d time.Duration) {
 // open opens a store of an installation, with a clock of its own.
 func open(t *testing.T, r *rig.Rooms) (*Store, *clock) {
 	t.Helper()
-	s, err := Create(t.Context(), r.Engines.JetStream, r.Names, r.Log)
+	s, err := Open(t.Context(), r.Streams, r.Names, r.Log)
 	rig.Must(t, err)
 	c := &clock{t: time.Now()}
 	s.now = c.now

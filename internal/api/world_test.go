@@ -147,7 +147,7 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 	wg.Go(func() { projector.Run(ctx) })
 	wg.Go(func() { _ = h.tally.Run(ctx) })
 	wg.Go(func() { _ = leader.Run(ctx) })
-	if h.access, err = access.Create(ctx, e.JetStream, names, log); err != nil {
+	if h.access, err = access.Open(ctx, streams, names, log); err != nil {
 		return err
 	}
 	wg.Go(func() { h.access.Run(ctx) })

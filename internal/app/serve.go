@@ -20,7 +20,7 @@ func (s *side) serve(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	tokens, err := access.Create(ctx, c.engines.JetStream, c.names, c.cfg.Log)
+	tokens, err := access.Open(ctx, c.streams, c.names, c.cfg.Log)
 	if err != nil {
 		return "", err
 	}

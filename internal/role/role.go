@@ -86,6 +86,7 @@ func scheduler(n subject.Names, look []Rule, answers Rule) Subjects {
 			{"$KV." + n.Definitions() + ".>", "definitions"},
 			{"$KV." + n.Tallies() + ".>", "running counts"},
 			{"$KV." + n.Leases() + ".>", "leading, one of all"},
+			{"$KV." + n.Access() + ".>", "the API's tokens"},
 			{"$O." + n.Audiences() + ".>", "frozen audiences"},
 			{n.Applied(), "telling that facts are in force"},
 			{n.Lanes(), "asking the leader what it has in hand"},

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/channel"
 	"github.com/carillon-dev/carillon/internal/contact"
@@ -270,6 +271,23 @@ func (h *house) schedule(t *testing.T, log *slog.Logger, e *engine.Engines) (*ri
 	return r, s, tally
 }
 
+// tokens makes a token, is let in by it, and revokes it.
+func (h *house) tokens(t *testing.T, r *rig.Rooms, log *slog.Logger) {
+	t.Helper()
+	store, err := access.Open(t.Context(), r.Streams, r.Names, log)
+	rig.Must(t, err)
+	k, text, err := store.Create(t.Context(), access.Root(), access.Grant{Name: "ada", Role: access.Viewer})
+	rig.Must(t, err)
+	if _, err := store.Admit(text); err != nil {
+		t.Error(err)
+	}
+	_, err = store.Revoke(t.Context(), access.Root(), k.ID)
+	rig.Must(t, err)
+	if _, err := store.Admit(text); err == nil {
+		t.Error("a revoked token is let in")
+	}
+}
+
 // A broadcast from its documents to its audit, a redrive and a pause, by a
 // scheduler and a worker who may do only what the table says.
 func TestRolesSuffice(t *testing.T) {
@@ -285,6 +303,7 @@ func TestRolesSuffice(t *testing.T) {
 				t.Errorf("the worker is bound to %q, %v", v, err)
 			}
 
+			h.tokens(t, r, slog)
 			r.Apply(t, bakery)
 			r.Contacts(t, "bakery", 5)
 			r.Update(t, "bakery", contact.Update{Address: rig.Address(3), OptOut: &contact.OptOut{Scope: contact.All, At: time.Now()}})
