@@ -25,10 +25,11 @@ type Message struct {
 // Query says what to read.
 type Query struct {
 	Stream  string
-	Subject string // filter; empty: all
-	From    uint64 // first sequence; 0: the beginning. Not with Newest
-	UpTo    uint64 // last sequence; 0: as far as the stream goes now
-	Newest  bool   // only the newest message of each subject
+	Subject string    // filter; empty: all
+	From    uint64    // first sequence; 0: the beginning. Not with Newest
+	Since   time.Time // first moment of storing; zero: the beginning. Not with From or Newest
+	UpTo    uint64    // last sequence; 0: as far as the stream goes now
+	Newest  bool      // only the newest message of each subject
 }
 
 // errGap says that the server dropped something on the way to us.
@@ -53,6 +54,8 @@ func Each(ctx context.Context, js jetstream.JetStream, q Query, fn func(Message)
 		}
 	case q.From > 0:
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, q.From
+	case !q.Since.IsZero():
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
 	}
 	cons, err := js.CreateConsumer(ctx, q.Stream, cfg)
 	if err != nil {

@@ -228,6 +228,25 @@ func TestEachGivesTheWholeMessage(t *testing.T) {
 	}
 }
 
+// TestEachSince begins with the first message stored at that moment or later.
+func TestEachSince(t *testing.T) {
+	nc, js := open(t)
+	store(t, nc, fresh(0, 3)...)
+	var at []time.Time
+	if err := Each(t.Context(), js, Query{Stream: "S"}, func(m Message) error { at = append(at, m.At); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		since time.Time
+		want  int // how many
+	}{{at[0], 3}, {at[2], 1}, {at[2].Add(1), 0}, {at[0].Add(-time.Hour), 3}} {
+		n := 0
+		if err := Each(t.Context(), js, Query{Stream: "S", Since: c.since}, func(Message) error { n++; return nil }); err != nil || n != c.want {
+			t.Errorf("case %d: %d, %v; want %d", i, n, err, c.want)
+		}
+	}
+}
+
 func TestEachEndsWithTheFirstError(t *testing.T) {
 	nc, js := open(t)
 	store(t, nc, fresh(0, 5)...)

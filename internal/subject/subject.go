@@ -148,3 +148,24 @@ func (n Names) Inbox(role string) string { return "_INBOX_" + n.stream(role) }
 
 // Applied is where the projector tells how far Redis has come.
 func (n Names) Applied() string { return n.subject("applied") }
+
+// JournalStream is the stream of who did what.
+func (n Names) JournalStream() string { return n.stream("JOURNAL") }
+
+// Journal is the subject of what was done in one month with one sender, "" or
+// what can be no sender for everything else.
+func (n Names) Journal(month, sender string) string {
+	if !job.ValidToken(sender) {
+		sender = "_"
+	}
+	return n.subject("journal." + month + "." + sender)
+}
+
+// JournalOf matches what was done with one sender, in any month.
+func (n Names) JournalOf(sender string) string { return n.Journal("*", sender) }
+
+// AllJournal matches everything that was done.
+func (n Names) AllJournal() string { return n.subject("journal.>") }
+
+// Idempotency is the bucket of the answers that are kept for their repeats.
+func (n Names) Idempotency() string { return n.stream("IDEMPOTENCY") }

@@ -62,6 +62,13 @@ func TestNames(t *testing.T) {
 		{func(n Names) string { return n.Returned("bakery") }, "returned.bakery"},
 		{Names.AllJobs, "ledger.>"},
 		{Names.Applied, "applied"},
+		{Names.JournalStream, "JOURNAL"},
+		{func(n Names) string { return n.Journal("202611", "bakery") }, "journal.202611.bakery"},
+		{func(n Names) string { return n.Journal("202611", "") }, "journal.202611._"},
+		{func(n Names) string { return n.Journal("202611", "a.b") }, "journal.202611._"},
+		{func(n Names) string { return n.JournalOf("bakery") }, "journal.*.bakery"},
+		{Names.AllJournal, "journal.>"},
+		{Names.Idempotency, "IDEMPOTENCY"},
 	} {
 		join := "."
 		if c.want[0] >= 'A' && c.want[0] <= 'Z' {
