@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"net/http"
@@ -25,8 +26,12 @@ func broadcast(id, rest string) string { return "/v1/broadcasts/" + url.PathEsca
 // Apply creates or updates what a file's YAML documents define. The file's
 // name stands in what is said about it.
 func (c *Client) Apply(ctx context.Context, file string, documents io.Reader) (ApplyResult, error) {
+	body, err := io.ReadAll(documents)
+	if err != nil {
+		return ApplyResult{}, fmt.Errorf("%s: %w", file, err)
+	}
 	return call[ApplyResult](ctx, c, request{
-		method: http.MethodPost, path: "/v1/apply", query: url.Values{"file": {file}}, body: documents, kind: "application/yaml",
+		method: http.MethodPost, path: "/v1/apply", query: url.Values{"file": {file}}, body: body, kind: "application/yaml",
 	})
 }
 

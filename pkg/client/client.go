@@ -60,45 +60,68 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // the longest.
 const maxBody = 64 << 20
 
-// request is one call. Exactly one of send and body may be set.
+// request is one call. At most one of send, body and stream may be set.
 type request struct {
 	method string
 	path   string // escaped, without query
 	query  url.Values
 	send   any       // encoded as JSON
-	body   io.Reader // as it is, with type kind
+	body   []byte    // as it is, with type kind
+	stream io.Reader // the same, of any length; it can be sent only once
 	kind   string
 }
 
-// do sends a request and returns its answer with a status below 300; anything
-// else is an error, a *Problem where the server gave one.
+// do sends a request, more than once where that helps and does no harm, and
+// returns its answer with a status below 300; anything else is an error, a
+// *Problem where the server gave one.
 func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
-	hr, err := c.build(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := c.http.Do(hr)
-	if err != nil {
-		if ue, ok := errors.AsType[*url.Error](err); ok {
-			err = ue.Err // its text has the query, which may hold a contact's address
-		}
-		return nil, fmt.Errorf("can't reach Carillon at %s: %w", c.base, err)
-	}
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		defer resp.Body.Close()
-		return nil, problem(resp)
-	}
-	return resp, nil
-}
-
-func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
-	body, kind := r.body, r.kind
 	if r.send != nil {
 		b, err := json.Marshal(r.send)
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", r.method, r.path, err)
 		}
-		body, kind = bytes.NewReader(b), "application/json"
+		r.body, r.kind = b, "application/json"
+	}
+	key := idempotencyKey(ctx, r)
+	for try := 1; ; try++ {
+		hr, err := c.build(ctx, r, key)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := c.http.Do(hr)
+		if wait, ok := again(r, key, resp, err, try); ok {
+			if resp != nil {
+				_ = resp.Body.Close() // what it says is said again
+			}
+			if pause(ctx, wait) == nil {
+				continue
+			}
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("can't reach Carillon at %s: %w", c.base, withoutURL(err))
+		}
+		if resp.StatusCode >= http.StatusMultipleChoices {
+			defer resp.Body.Close()
+			return nil, problem(resp)
+		}
+		return resp, nil
+	}
+}
+
+// withoutURL takes the URL out of an error: its query may hold a contact's
+// address.
+func withoutURL(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
+}
+
+func (c *Client) build(ctx context.Context, r request, key string) (*http.Request, error) {
+	body := r.stream
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
 	}
 	target := c.base + r.path
 	if len(r.query) > 0 {
@@ -108,10 +131,13 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address %q of Carillon: want one such as http://127.0.0.1:8080", c.base)
 	}
-	if kind != "" {
-		hr.Header.Set("Content-Type", kind)
+	if r.kind != "" {
+		hr.Header.Set("Content-Type", r.kind)
 	}
 	c.authorize(hr.Header)
+	if key != "" {
+		hr.Header.Set("Idempotency-Key", key)
+	}
 	return hr, nil
 }
 

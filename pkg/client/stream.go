@@ -110,7 +110,7 @@ func lines(body io.Reader) iter.Seq2[[]byte, error] {
 // the answer but the last, while the file is still being sent. Its result is
 // what was done, with an error what had been done by the last progress.
 func (c *Client) ImportContacts(ctx context.Context, from string, csv io.Reader, check bool, each func(ImportEvent)) (ImportDone, error) {
-	r := request{method: http.MethodPost, path: sender(from, "/contacts"), body: csv, kind: "text/csv"}
+	r := request{method: http.MethodPost, path: sender(from, "/contacts"), stream: csv, kind: "text/csv"}
 	if check {
 		r.query = url.Values{"check": {"true"}}
 	}
