@@ -17,7 +17,7 @@ import (
 const maxApply = 1 << 20
 
 func newApplyCommand(s *session) *cobra.Command {
-	return &cobra.Command{
+	return withKeyFlag(&cobra.Command{
 		Use:   "apply FILE…",
 		Short: "Create or update what YAML documents define; - reads standard input",
 		Long: "Create or update what YAML documents define: kind Sender and kind Broadcast. A file is applied\n" +
@@ -25,6 +25,9 @@ func newApplyCommand(s *session) *cobra.Command {
 		Example: "  carillon apply senders.yaml spring-menu.yaml",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, files []string) error {
+			if len(files) > 1 && cmd.Flags().Changed("idempotency-key") {
+				return usageError{errors.New("apply: --idempotency-key stands for one request: name one FILE")}
+			}
 			c, err := s.client()
 			if err != nil {
 				return err
@@ -43,7 +46,7 @@ func newApplyCommand(s *session) *cobra.Command {
 			}
 			return errors.Join(err, s.writeApplied(all))
 		},
-	}
+	})
 }
 
 // shownName is what errors call a file.

@@ -130,3 +130,22 @@ func collect[T any](list iter.Seq2[T, error], name func(T) string) ([]string, er
 	}
 	return names, failed
 }
+
+// withKeyFlag gives a command the flag --idempotency-key. Its value goes with
+// everything that the command posts.
+func withKeyFlag(cmd *cobra.Command) *cobra.Command {
+	const flag = "idempotency-key"
+	var key string
+	cmd.Flags().StringVar(&key, flag, "", "for scripts: a repeat with the same `KEY` within a day does nothing, and shows the first answer again")
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed(flag) {
+			if err := client.CheckIdempotencyKey(key); err != nil {
+				return usageError{fmt.Errorf("--%s: %w", flag, err)}
+			}
+			cmd.SetContext(client.WithIdempotencyKey(cmd.Context(), key))
+		}
+		return run(cmd, args)
+	}
+	return cmd
+}

@@ -54,7 +54,7 @@ func newImportCommand(s *session) *cobra.Command {
 	cmd.Flags().BoolVar(&im.strict, "strict", false, "refuse the file if any row is bad")
 	cmd.Flags().StringVar(&im.badTo, "bad", "", "write all bad rows to `FILE`")
 	_ = cmd.RegisterFlagCompletionFunc("sender", completion(s, senderIDs))
-	return cmd
+	return withKeyFlag(cmd)
 }
 
 func (im *importing) run(ctx context.Context, c *client.Client) (err error) {

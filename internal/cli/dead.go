@@ -178,7 +178,7 @@ func newHandleCommand(s *session, use, short, done string, do handle) *cobra.Com
 	f.add(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "every dead letter")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
-	return cmd
+	return withKeyFlag(cmd)
 }
 
 // request says which letters are meant, or why that is not clear.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type fake struct {
 	mu       sync.Mutex
 	launched bool
 	launches []string // what each request to launch acknowledged
+	keys     []string // idempotency keys of all that was posted
 	polls    int
 }
 
@@ -58,10 +60,16 @@ func newTalkingFake() (*httptest.Server, *fake) {
 	mux.HandleFunc("GET /v1/dead", f.dead)
 	mux.HandleFunc("GET /v1/dead/{job}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, letters()[1]) })
 	mux.HandleFunc("POST /v1/dead/{verb}", f.handle)
+	mux.HandleFunc("GET /v1/log", f.log)
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+fakeToken {
 			refuse(w, 401, "the token is not this server's")
 			return
+		}
+		if r.Method == http.MethodPost {
+			f.mu.Lock()
+			f.keys = append(f.keys, r.Header.Get("Idempotency-Key"))
+			f.mu.Unlock()
 		}
 		mux.ServeHTTP(w, r)
 	})), f
@@ -433,5 +441,27 @@ func aContact() client.ContactStory {
 			OptOuts: []client.ContactOptOut{{Scope: "marketing", At: day(8, 0, 0), Source: "phone call"}}},
 		Stories: []client.Story{blockedStory()},
 		Missed:  []client.Missed{{Broadcast: "summer", Why: "it lacks the label newsletter"}},
+	}
+}
+
+// aLog is a log with one entry of each kind; that of an import comes in later.
+func aLog() []client.LogEntry {
+	ann := client.LogCaller{ID: "0123456789ab", Name: "ann", Role: "operator"}
+	return []client.LogEntry{
+		{Seq: 1, At: day(9, 0, 0), Caller: client.LogCaller{ID: "root", Name: "root", Role: "admin"}, Via: "POST /v1/apply", Verb: "apply", Details: map[string]string{"documents": "Sender bakery, Broadcast spring-menu"}, Status: 200, Network: "127.0.0.0/24"},
+		{Seq: 3, At: day(9, 1, 0), Caller: ann, Via: "POST /v1/broadcasts/{id}/launch", Verb: "launch", Object: "spring-menu", Sender: "bakery", Details: map[string]string{"acknowledged": "bulk_discouraged"}, Status: 200},
+		{Seq: 5, At: day(9, 2, 0), Caller: client.LogCaller{ID: "fedcba987654", Name: "vic", Role: "viewer"}, Via: "POST /v1/senders/{id}/pause", Verb: "pause-sender", Object: "bakery", Sender: "bakery", Status: 403},
+		{Seq: 6, At: day(9, 3, 0), Caller: ann, Via: "POST /v1/dead/redrive", Verb: "redrive", Details: map[string]string{"filter": "reason=window_closed"}, Outcome: map[string]string{"done": "120", "matched": "120"}, Status: 500},
+		{Seq: 8, At: day(9, 4, 0), Caller: ann, Via: "POST /v1/senders/{id}/contacts", Verb: "import", Sender: "bakery", Object: "bakery"},
+	}
+}
+
+func (f *fake) log(w http.ResponseWriter, r *http.Request) {
+	after, _ := strconv.ParseUint(r.URL.Query().Get("after"), 10, 64)
+	verb, by := r.URL.Query().Get("verb"), r.URL.Query().Get("caller")
+	for _, e := range aLog() {
+		if e.Seq > after && (verb == "" || verb == e.Verb) && (by == "" || by == e.Caller.Name) {
+			lines(w, e)
+		}
 	}
 }

@@ -43,7 +43,7 @@ func newLaunchCommand(s *session) *cobra.Command {
 	cmd.Long = launchHelp
 	cmd.Flags().BoolVar(&watch, "watch", false, "then watch it until it has ended")
 	cmd.Flags().StringSliceVar(&codes, "acknowledge", nil, "the warnings that you have read, as `CODES` with commas between")
-	return cmd
+	return withKeyFlag(cmd)
 }
 
 // launchBroadcast launches a broadcast and sees to the warnings that this

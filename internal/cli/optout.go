@@ -45,7 +45,7 @@ func newOptOutCommand(s *session) *cobra.Command {
 	cmd.Flags().StringVar(&r.Scope, "scope", "all", "what it covers: `all` or marketing")
 	cmd.Flags().StringVar(&r.Source, "source", "", "where it was made, in words; needed")
 	_ = cmd.RegisterFlagCompletionFunc("scope", cobra.FixedCompletions([]string{"all", "marketing"}, cobra.ShellCompDirectiveNoFileComp))
-	return cmd
+	return withKeyFlag(cmd)
 }
 
 func (s *session) optedOut(contact, scope string, r client.OptOutResult) error {

@@ -262,14 +262,3 @@ func TestNothingReadableIsStored(t *testing.T) {
 	})
 	rig.Must(t, err)
 }
-
-func TestValidKey(t *testing.T) {
-	for key, ok := range map[string]bool{
-		"": false, "a": true, strings.Repeat("k", 255): true, strings.Repeat("k", 256): false,
-		"a b": false, "a\tb": false, "é": false, "\x7f": false, "~!": true, "3f2c9c1e-0d4b-4f0e-9a53-5f2f1c1d2e3f": true,
-	} {
-		if err := ValidKey(key); (err == nil) != ok {
-			t.Errorf("%q: %v", key, err)
-		}
-	}
-}

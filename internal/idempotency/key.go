@@ -7,26 +7,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"hash"
 )
-
-// MaxKey is how long a key may be, in characters.
-const MaxKey = 255
-
-// ValidKey returns an error that says what a key is, for one that is not: 1
-// to 255 visible characters of ASCII.
-func ValidKey(key string) error {
-	if key == "" || len(key) > MaxKey {
-		return fmt.Errorf("Idempotency-Key of %d characters: want 1 to %d", len(key), MaxKey) //nolint:staticcheck // the name of a header
-	}
-	for i := range len(key) {
-		if key[i] <= ' ' || key[i] > '~' {
-			return fmt.Errorf("Idempotency-Key: want visible characters of ASCII, such as a UUID") //nolint:staticcheck // the name of a header
-		}
-	}
-	return nil
-}
 
 // Key is an idempotency key of one caller, with what is derived from it.
 type Key struct {

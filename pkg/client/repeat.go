@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +20,20 @@ type keyOf struct{}
 // within 24 hours. Every request of another content needs another key.
 func WithIdempotencyKey(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, keyOf{}, key)
+}
+
+// CheckIdempotencyKey returns an error that says what an idempotency key is,
+// for one that is not.
+func CheckIdempotencyKey(key string) error {
+	if key == "" || len(key) > 255 {
+		return fmt.Errorf("a key of %d characters: want 1 to 255", len(key))
+	}
+	for i := range len(key) {
+		if key[i] <= ' ' || key[i] > '~' {
+			return errors.New("want visible characters of ASCII without spaces, such as a UUID")
+		}
+	}
+	return nil
 }
 
 // idempotencyKey is the key that a request goes out with, "" for none. What
