@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +37,9 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 	if err := mayDefine(caller, docs); err != nil {
 		return err
 	}
+	if err := s.act(a, r, toApply(docs)); err != nil {
+		return err
+	}
 	ctx, cancel := detached(r)
 	defer cancel()
 	advice := map[string][]client.Warning{} // by broadcast
@@ -46,6 +50,7 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 		return warnings, err
 	}})
 	if err != nil {
+		a.partly = len(done) > 0
 		return afterSome(err, len(done))
 	}
 	out := client.ApplyResult{Applied: make([]client.Applied, len(done))}
@@ -76,6 +81,32 @@ func mayDefine(caller access.Principal, docs []definition.Document) error {
 		}
 	}
 	return nil
+}
+
+// toApply is what applying some documents is to the log. They are named one
+// by one for as long as they fit.
+func toApply(docs []definition.Document) deed {
+	names, senders := make([]string, len(docs)), map[string]bool{}
+	for i, d := range docs {
+		if d.Sender != nil {
+			names[i], senders[d.Sender.ID] = "Sender "+d.Sender.ID, true
+		} else {
+			names[i], senders[d.Broadcast.Sender] = "Broadcast "+d.Broadcast.ID, true
+		}
+	}
+	d := deed{details: map[string]string{"documents": strings.Join(names, ", "), "count": strconv.Itoa(len(docs))}}
+	d.sender = only(senders)
+	return d
+}
+
+// only is the sender that all is about, "" where there are several.
+func only(senders map[string]bool) string {
+	for id := range senders {
+		if len(senders) == 1 {
+			return id
+		}
+	}
+	return ""
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/broadcast"
@@ -47,14 +48,30 @@ func (s *Server) launch(a *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.move(a, r, func(ctx context.Context, id string) (*broadcast.Broadcast, error) {
+	about := map[string]string{"acknowledged": strings.Join(req.Acknowledge, ",")}
+	return s.move(a, r, about, func(ctx context.Context, id string) (*broadcast.Broadcast, error) {
 		return s.Scheduler.Launch(ctx, id, scheduler.Acknowledge(s.Gate.Rules, req.Acknowledge))
 	})
 }
 
-func (s *Server) resume(a *answer, r *http.Request) error { return s.move(a, r, s.Scheduler.Resume) }
+func (s *Server) resume(a *answer, r *http.Request) error {
+	return s.move(a, r, nil, s.Scheduler.Resume)
+}
 
-func (s *Server) move(a *answer, r *http.Request, verb func(context.Context, string) (*broadcast.Broadcast, error)) error {
+// actOn is act for the broadcast of a path.
+func (s *Server) actOn(a *answer, r *http.Request, about map[string]string) error {
+	id := r.PathValue("id")
+	b, _, err := s.Defs.Broadcast(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	return s.act(a, r, deed{object: id, sender: b.Spec.Sender, details: about})
+}
+
+func (s *Server) move(a *answer, r *http.Request, about map[string]string, verb func(context.Context, string) (*broadcast.Broadcast, error)) error {
+	if err := s.actOn(a, r, about); err != nil {
+		return err
+	}
 	ctx, cancel := detached(r)
 	defer cancel()
 	b, err := verb(ctx, r.PathValue("id"))
@@ -69,6 +86,9 @@ func (s *Server) pause(a *answer, r *http.Request) error { return s.stop(a, r, s
 func (s *Server) cancel(a *answer, r *http.Request) error { return s.stop(a, r, s.Scheduler.Cancel) }
 
 func (s *Server) stop(a *answer, r *http.Request, verb func(context.Context, string) (scheduler.Stopped, error)) error {
+	if err := s.actOn(a, r, nil); err != nil {
+		return err
+	}
 	ctx, cancel := detached(r)
 	defer cancel()
 	st, err := verb(ctx, r.PathValue("id"))

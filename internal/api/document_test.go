@@ -59,11 +59,12 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 	}
 	type operation struct {
 		Query, Path []string
+		Keyed       bool // it takes an Idempotency-Key
 		Open, Body  bool
 	}
 	want, got, ids := map[string]operation{}, map[string]operation{}, map[string]bool{}
 	for _, rt := range (&Server{}).routes() {
-		o := operation{Query: slices.Sorted(slices.Values(rt.query)), Open: !strings.HasPrefix(rt.path, "/v1/") || rt.path == documentPath}
+		o := operation{Keyed: rt.method == http.MethodPost, Query: slices.Sorted(slices.Values(rt.query)), Open: !strings.HasPrefix(rt.path, "/v1/") || rt.path == documentPath}
 		for part := range strings.SplitSeq(rt.path, "/") {
 			if strings.HasPrefix(part, "{") {
 				o.Path = append(o.Path, strings.Trim(part, "{}"))
@@ -85,9 +86,12 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 			params, _ := op["parameters"].([]any)
 			for _, p := range params {
 				param := follow(t, doc, p.(object))
-				if param["in"] == "path" {
+				switch param["in"] {
+				case "path":
 					o.Path = append(o.Path, param["name"].(string))
-				} else {
+				case "header":
+					o.Keyed = param["name"] == "Idempotency-Key"
+				default:
 					o.Query = append(o.Query, param["name"].(string))
 				}
 			}
@@ -143,7 +147,7 @@ func TestSchemasAreTheTypes(t *testing.T) {
 		"Broadcast": client.Broadcast{}, "Stopped": client.Stopped{}, "Progress": client.Progress{}, "Audit": client.Audit{},
 		"AuditMember": client.AuditMember{}, "Forecast": client.Forecast{}, "Story": client.Story{}, "Record": client.Record{},
 		"Contact": client.Contact{}, "ContactStory": client.ContactStory{}, "Letter": client.Letter{}, "DeadFilter": client.DeadFilter{},
-		"Warning": client.Warning{}, "LaunchRequest": client.LaunchRequest{}, "Policy": client.Policy{},
+		"Warning": client.Warning{}, "LaunchRequest": client.LaunchRequest{}, "Policy": client.Policy{}, "LogEntry": client.LogEntry{},
 		"PolicyDiffRequest": client.PolicyDiffRequest{}, "PolicyDiffEvent": client.PolicyDiffEvent{}, "RuleChange": client.RuleChange{},
 		"BroadcastImpact": client.BroadcastImpact{}, "Token": client.Token{}, "TokenRequest": client.TokenRequest{},
 		"CreatedToken": client.CreatedToken{}, "RevokedToken": client.RevokedToken{},

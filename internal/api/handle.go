@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -55,22 +56,39 @@ func (s *Server) handle(a *answer, r *http.Request, do dealWith) error {
 	case (req.Jobs == nil) == (req.Filter == nil):
 		return badRequest("want either jobs or filter; an empty filter picks every dead letter")
 	case req.Filter != nil:
-		err = s.handleFilter(r, h, *req.Filter)
+		err = s.handleFilter(a, r, h, *req.Filter)
 	default:
-		err = h.jobs(r, req.Jobs)
+		err = s.handleJobs(a, r, h, req.Jobs)
 	}
+	a.outcome, a.partly = h.counts(), err != nil && h.out.Done > 0
 	if err != nil {
 		return h.after(err)
 	}
 	return writeJSON(a, http.StatusOK, h.out)
 }
 
-func (s *Server) handleFilter(r *http.Request, h *handling, picked client.DeadFilter) error {
+// counts are what was done, for the log.
+func (h *handling) counts() map[string]string {
+	return map[string]string{"matched": strconv.Itoa(h.out.Matched), "done": strconv.Itoa(h.out.Done)}
+}
+
+// begin is act, unless nothing is to be changed.
+func (h *handling) begin(s *Server, a *answer, r *http.Request, sender, picked string) error {
+	if h.dryRun {
+		return nil
+	}
+	return s.act(a, r, deed{sender: sender, details: map[string]string{"picked": picked, "by": h.by}})
+}
+
+func (s *Server) handleFilter(a *answer, r *http.Request, h *handling, picked client.DeadFilter) error {
 	f, err := filter(picked)
 	if err != nil {
 		return err
 	}
 	if err := s.current(r.Context()); err != nil {
+		return err
+	}
+	if err := h.begin(s, a, r, f.Sender, sayFilter(f)); err != nil {
 		return err
 	}
 	some, caller := make([]job.ID, 0, chunk), access.Of(r.Context())
@@ -95,9 +113,26 @@ func (s *Server) handleFilter(r *http.Request, h *handling, picked client.DeadFi
 	return h.chunk(r, some)
 }
 
-func (h *handling) jobs(r *http.Request, jobs []string) error {
+// sayFilter is a filter in words.
+func sayFilter(f deadletter.Filter) string {
+	var words []string
+	for _, w := range []struct{ name, is string }{
+		{"reason", string(f.Reason)}, {"state", string(f.State)}, {"sender", f.Sender}, {"source", f.Source},
+		{"since", timestamp(f.Since)}, {"until", timestamp(f.Until)},
+	} {
+		if w.is != "" {
+			words = append(words, w.name+" "+w.is)
+		}
+	}
+	if words == nil {
+		return "all"
+	}
+	return strings.Join(words, ", ")
+}
+
+func (s *Server) handleJobs(a *answer, r *http.Request, h *handling, jobs []string) error {
 	ids := make([]job.ID, len(jobs))
-	seen := make(map[job.ID]bool, len(jobs))
+	seen, senders := make(map[job.ID]bool, len(jobs)), map[string]bool{}
 	for i, j := range jobs {
 		var err error
 		if ids[i], err = job.ParseID(j); err != nil {
@@ -106,7 +141,10 @@ func (h *handling) jobs(r *http.Request, jobs []string) error {
 		if seen[ids[i]] {
 			return badRequest(fmt.Sprintf("job %s stands twice", j))
 		}
-		seen[ids[i]] = true
+		seen[ids[i]], senders[ids[i].Sender] = true, true
+	}
+	if err := h.begin(s, a, r, only(senders), strconv.Itoa(len(ids))+" by job"); err != nil {
+		return err
 	}
 	ids = h.inScope(access.Of(r.Context()), ids)
 	for part := range slices.Chunk(ids, chunk) {

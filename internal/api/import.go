@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 
 // progressEvery is how often an import says how far it is.
 const progressEvery = 200 * time.Millisecond
+
+// importPath is where contacts come in, the one body of any length.
+const importPath = "/v1/senders/{id}/contacts"
 
 // importing is one import: a CSV that comes in while what is said of it goes
 // out. Its methods are called from several goroutines of the import.
@@ -36,6 +40,11 @@ func (s *Server) importContacts(a *answer, r *http.Request) error {
 	if _, _, err := s.Defs.Sender(r.Context(), id); err != nil {
 		return err
 	}
+	if !check {
+		if err := s.act(a, r, deed{object: id, sender: id}); err != nil {
+			return err
+		}
+	}
 	// Without this, HTTP/1.1 would read all of the file before the first line
 	// of the answer may leave. HTTP/2 always can, and a recorder need not.
 	_ = http.NewResponseController(a).EnableFullDuplex()
@@ -44,9 +53,11 @@ func (s *Server) importContacts(a *answer, r *http.Request) error {
 	im := &importing{end: end, out: newLines(a)}
 	body := &upload{from: r.Body}
 	done, err := s.importFrom(ctx, id, body, check, im)
+	a.outcome = map[string]string{"rows": strconv.Itoa(done.Rows), "written": strconv.Itoa(done.Written), "bad": strconv.Itoa(done.Bad)}
 	if err == nil {
 		return im.finish(client.ImportEvent{Done: done})
 	}
+	a.again = true
 	if context.Cause(ctx) != nil {
 		return errGone
 	}
@@ -60,7 +71,8 @@ func (s *Server) importContacts(a *answer, r *http.Request) error {
 	}
 	// The rest of the file is not cut off: a reset would take the last line
 	// away from a caller that is still sending.
-	return im.finish(client.ImportEvent{Error: problemOf(r, err)})
+	a.failed = problemOf(r, err)
+	return im.finish(client.ImportEvent{Error: a.failed})
 }
 
 func (s *Server) importFrom(ctx context.Context, id string, body io.Reader, check bool, im *importing) (*client.ImportDone, error) {
@@ -128,9 +140,16 @@ func (im *importing) progress(n facts.Imported) {
 	}
 }
 
+// finish sends the last line. It alone is kept for repeats of the request.
 func (im *importing) finish(e client.ImportEvent) error {
 	im.mu.Lock()
 	defer im.mu.Unlock()
+	if err := im.out.flush(); err != nil {
+		return err
+	}
+	if im.out.a.kept != nil {
+		im.out.a.kept.Reset()
+	}
 	if err := im.out.emit(e); err != nil {
 		return err
 	}

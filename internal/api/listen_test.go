@@ -269,7 +269,7 @@ func TestPastTheProxy(t *testing.T) {
 		{"192.0.2.1:9", prefixes(t, "10.0.0.0/8"), false, 403},
 		{"192.0.2.1:9", prefixes(t, "10.0.0.0/8"), true, 401},
 	} {
-		s := &Server{Config: Config{Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler), Listening: Listening{Proxies: c.proxies}}, mux: http.NewServeMux()}
+		s := &Server{limits: newLimits(1), Config: Config{Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler), Listening: Listening{Proxies: c.proxies}}, mux: http.NewServeMux()}
 		r := httptest.NewRequest(http.MethodGet, "/v1/senders", nil)
 		r.RemoteAddr = c.peer
 		if c.tls {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,6 +14,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/limit"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/pkg/client"
@@ -28,6 +30,14 @@ func badRequest(detail string) error { return refuse(http.StatusBadRequest, deta
 // errGone says that whoever asked has hung up.
 var errGone = errors.New("the caller has gone")
 
+// statusGone is what the log calls that; nobody hears it.
+const statusGone = 499
+
+// fault is all that a caller is told of a panic.
+func fault() error {
+	return refuse(http.StatusInternalServerError, "a fault in Carillon; its log has more under this trace id")
+}
+
 // fail answers with what an error means. One that comes too late for that
 // cuts the answer.
 func (s *Server) fail(a *answer, r *http.Request, err error) {
@@ -38,11 +48,17 @@ func (s *Server) fail(a *answer, r *http.Request, err error) {
 	if p.Status >= http.StatusInternalServerError && r.Pattern != "GET "+readyPath { // a probe's answer is no failure
 		s.Log.ErrorContext(r.Context(), "a request failed", "route", r.Pattern, "status", p.Status, "error", err)
 	}
+	if p.Status == http.StatusForbidden && a.begun == nil && access.Of(r.Context()).ID != "" {
+		s.forbidden(a, r, p.Status)
+	}
 	if a.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
 	if p.Status == http.StatusUnauthorized {
 		a.Header().Set("WWW-Authenticate", `Bearer realm="carillon"`)
+	}
+	if l, ok := errors.AsType[*later](err); ok {
+		a.Header().Set("Retry-After", strconv.Itoa(limit.Seconds(l.wait)))
 	}
 	if p.Status == http.StatusServiceUnavailable {
 		a.Header().Set("Retry-After", "1")
@@ -50,8 +66,11 @@ func (s *Server) fail(a *answer, r *http.Request, err error) {
 	writeProblem(a, p)
 }
 
+// problemType is the media type of RFC 9457.
+const problemType = "application/problem+json"
+
 func writeProblem(a *answer, p *client.Problem) {
-	a.Header().Set("Content-Type", "application/problem+json")
+	a.Header().Set("Content-Type", problemType)
 	a.Header().Set("Cache-Control", "no-store")
 	a.WriteHeader(p.Status)
 	_ = json.NewEncoder(a).Encode(p) // a caller that has gone needs no answer
@@ -73,6 +92,9 @@ func problemOf(r *http.Request, err error) *client.Problem {
 func statusOf(err error) int {
 	if p, ok := errors.AsType[*client.Problem](err); ok {
 		return p.Status
+	}
+	if errors.Is(err, errGone) {
+		return statusGone
 	}
 	if unavailable(err) || errors.Is(err, access.ErrBlind) {
 		return http.StatusServiceUnavailable

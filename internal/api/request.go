@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -17,12 +18,23 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/carillon-dev/carillon/internal/access"
+	"github.com/carillon-dev/carillon/internal/idempotency"
+	"github.com/carillon-dev/carillon/internal/journal"
+	"github.com/carillon-dev/carillon/pkg/client"
 )
 
 // answer is a response that knows whether it has begun.
 type answer struct {
 	http.ResponseWriter
 	status int // 0: nothing was written yet
+
+	route   route             // what is being answered; the zero route before that is known
+	begun   *journal.Begun    // what was written into the audit log, nil before act
+	outcome map[string]string // what else the log is to say of the result
+	failed  *client.Problem   // why it failed, where it did
+	partly  bool              // it was refused, and yet something had been done
+	again   bool              // whatever came of it, doing it again does no harm
+	kept    *bytes.Buffer     // the body, for repeats of the request; nil: none is to be kept
 }
 
 // WriteHeader notes the status.
@@ -37,6 +49,9 @@ func (a *answer) WriteHeader(status int) {
 func (a *answer) Write(b []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
+	}
+	if a.kept != nil && a.kept.Len() <= idempotency.MaxBody {
+		a.kept.Write(b) // what is too long is longer than that now, and is not kept
 	}
 	return a.ResponseWriter.Write(b)
 }
@@ -89,6 +104,11 @@ func (s *Server) dispatch(pattern string, a *answer, r *http.Request) {
 	harden(a, r)
 	if s.closed(r) {
 		caller, err := s.authenticate(r)
+		if err == nil {
+			err = s.limits.call(caller)
+		} else {
+			err = s.limits.failure(s.Listening.client(r), err)
+		}
 		if err != nil {
 			s.fail(a, r, err)
 			return
@@ -126,6 +146,7 @@ func (s *Server) run(rt route, w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		a = &answer{ResponseWriter: w}
 	}
+	a.route = rt
 	for _, step := range s.steps(rt) {
 		if err := step(a, r); err != nil {
 			s.fail(a, r, err)
@@ -141,7 +162,7 @@ func (s *Server) steps(rt route) []func(*answer, *http.Request) error {
 		func(_ *answer, r *http.Request) error { return authorize(rt.role, r) },
 		func(_ *answer, r *http.Request) error { return checkQuery(r, rt.query) },
 		func(_ *answer, r *http.Request) error { return s.within(rt.reach, r) },
-		rt.handle,
+		func(a *answer, r *http.Request) error { return s.carry(rt, a, r) },
 	}
 }
 
@@ -177,7 +198,7 @@ func (s *Server) recovered(a *answer, r *http.Request, p any) {
 	if a.status != 0 {
 		panic(http.ErrAbortHandler) // too late for a problem: cut the answer, so that it can't pass for a whole one
 	}
-	writeProblem(a, problemOf(r, refuse(http.StatusInternalServerError, "a fault in Carillon; its log has more under this trace id")))
+	writeProblem(a, problemOf(r, fault()))
 }
 
 // verbTimeout bounds what goes on after its caller has gone.

@@ -90,6 +90,9 @@ func (s *Server) moveSender(a *answer, r *http.Request, to facts.Control) error 
 	if _, _, err := s.Defs.Sender(ctx, id); err != nil {
 		return err
 	}
+	if err := s.act(a, r, deed{object: id, sender: id}); err != nil {
+		return err
+	}
 	seq, err := s.Facts.EditControl(ctx, facts.SenderControl, id, func(old facts.Control) (facts.Control, bool) {
 		to.Rev, to.At = old.Rev+1, time.Now().UTC()
 		return to, old.State != to.State
@@ -138,6 +141,10 @@ func (s *Server) optOut(a *answer, r *http.Request) error {
 		return err
 	}
 	if err := checkOptOut(&req); err != nil {
+		return err
+	}
+	d := deed{object: s.Facts.Key(id, req.Contact).String(), sender: id, details: map[string]string{"scope": req.Scope}}
+	if err := s.act(a, r, d); err != nil {
 		return err
 	}
 	ctx, cancel := detached(r) // who hangs up has opted out all the same

@@ -24,6 +24,8 @@ import (
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/idempotency"
+	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/story"
@@ -45,6 +47,9 @@ type Config struct {
 	Policy     client.Policy // names the gate's rulebook
 	Token      string        // of the built-in admin
 	Access     *access.Store // everybody else's
+	Journal    *journal.Journal
+	Keys       *idempotency.Store
+	Rate       int // requests a second of one token, 1 to 100,000
 	Tracer     trace.Tracer
 	Log        *slog.Logger
 	Listening  Listening              // where it listens; the zero value is for tests, which bring a listener
@@ -56,6 +61,7 @@ type Server struct {
 	Config
 	token    [sha256.Size]byte
 	document []byte // the OpenAPI document, JSON
+	limits   limits
 	mux      *http.ServeMux
 	methods  []string // those that any route has
 }
@@ -66,14 +72,15 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("api: no token: without one anybody could send")
 	}
 	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Scheduler == nil || c.Auditor == nil ||
-		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.Access == nil || c.Policy == (client.Policy{}) {
+		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.Access == nil || c.Journal == nil || c.Keys == nil ||
+		c.Rate < 1 || c.Policy == (client.Policy{}) {
 		return nil, errors.New("api: a room is missing in its configuration")
 	}
 	doc, err := document()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: c, token: sha256.Sum256([]byte(c.Token)), document: doc, mux: http.NewServeMux()}
+	s := &Server{Config: c, token: sha256.Sum256([]byte(c.Token)), document: doc, limits: newLimits(c.Rate), mux: http.NewServeMux()}
 	s.register()
 	return s, nil
 }
@@ -121,7 +128,7 @@ func (s *Server) routes() []route {
 		{get, "/v1/senders/{id}", nil, viewer, toSender, s.sender},
 		{post, "/v1/senders/{id}/pause", nil, operator, toSender, s.pauseSender},
 		{post, "/v1/senders/{id}/resume", nil, operator, toSender, s.resumeSender},
-		{post, "/v1/senders/{id}/contacts", []string{"check"}, operator, toSender, s.importContacts},
+		{post, importPath, []string{"check"}, operator, toSender, s.importContacts},
 		{post, "/v1/senders/{id}/optouts", nil, operator, toSender, s.optOut},
 		{get, "/v1/broadcasts", nil, viewer, toSeveral, s.broadcasts},
 		{get, "/v1/broadcasts/{id}", nil, viewer, toBroadcast, s.broadcast},
@@ -140,6 +147,7 @@ func (s *Server) routes() []route {
 		{get, "/v1/dead/{job}", nil, viewer, toJob, s.letter},
 		{post, "/v1/dead/redrive", nil, operator, toSeveral, s.redrive},
 		{post, "/v1/dead/discard", nil, operator, toSeveral, s.discard},
+		{get, logPath, []string{"after", "since", "until", "caller", "sender", "verb", "limit"}, admin, toSeveral, s.log},
 		{get, "/v1/tokens", nil, admin, toSeveral, s.tokens},
 		{post, "/v1/tokens", nil, admin, toSeveral, s.createToken},
 		{post, "/v1/tokens/{id}/revoke", nil, admin, toSeveral, s.revokeToken},

@@ -3,6 +3,8 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/pkg/client"
@@ -39,16 +41,28 @@ func (s *Server) createToken(a *answer, r *http.Request) error {
 			return fmt.Errorf("senders[%d]: %w", i, err)
 		}
 	}
+	about := map[string]string{"name": g.Name, "role": string(g.Role), "senders": strings.Join(g.Senders, ","), "expires": timestamp(g.Expires)}
+	if err := s.act(a, r, deed{details: about}); err != nil {
+		return err
+	}
 	ctx, cancel := detached(r)
 	defer cancel()
 	t, text, err := s.Access.Create(ctx, caller, g)
 	if err != nil {
 		return err
 	}
+	a.outcome = map[string]string{"token": t.ID}
 	return writeJSON(a, http.StatusCreated, client.CreatedToken{Token: wireToken(t), Text: client.TokenText(text)})
 }
 
 func (s *Server) revokeToken(a *answer, r *http.Request) error {
+	d := deed{}
+	if id := r.PathValue("id"); access.ValidID(id) { // else there is none
+		d.object = id
+	}
+	if err := s.act(a, r, d); err != nil {
+		return err
+	}
 	ctx, cancel := detached(r)
 	defer cancel()
 	caller := access.Of(ctx)
@@ -57,6 +71,14 @@ func (s *Server) revokeToken(a *answer, r *http.Request) error {
 		return err
 	}
 	return writeJSON(a, http.StatusOK, client.RevokedToken{Token: wireToken(t), Self: t.ID == caller.ID})
+}
+
+// timestamp is a moment in the log, "" for none.
+func timestamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 func wireToken(t access.Token) client.Token {

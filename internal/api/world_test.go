@@ -27,7 +27,9 @@ import (
 	"github.com/carillon-dev/carillon/internal/engine"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/idempotency"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/scheduler"
@@ -57,7 +59,10 @@ type house struct {
 	ledger  *ledger.Ledger
 	commits *ledger.Committer
 	tally   *ledger.Tally
+	engines *engine.Engines
 	access  *access.Store
+	journal *journal.Journal
+	keys    *idempotency.Store
 }
 
 // theHouse is opened by the first test that needs it, since fuzzing starts
@@ -107,6 +112,7 @@ func openHouse() (*house, error) {
 }
 
 func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup) error {
+	h.engines = e
 	var names subject.Names
 	log := telemetry.NewLogger(h.log, false, nil)
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())).Tracer("test")
@@ -151,11 +157,18 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 		return err
 	}
 	wg.Go(func() { h.access.Run(ctx) })
+	if h.journal, err = journal.Open(ctx, e.NATS, e.JetStream, names); err != nil {
+		return err
+	}
+	if h.keys, err = idempotency.Open(ctx, e.JetStream, names); err != nil {
+		return err
+	}
 	h.config = api.Config{
 		Defs: defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Scheduler: sched,
 		Auditor: &audit.Auditor{Audiences: audiences, Ledger: h.ledger, Tally: h.tally}, Dead: dead,
 		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g},
-		Tally:  h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Access: h.access, Tracer: tracer, Log: log,
+		Tally:  h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Access: h.access,
+		Journal: h.journal, Keys: h.keys, Rate: 100_000, Tracer: tracer, Log: log,
 		Credential: func(ref string) error {
 			if strings.Contains(ref, "MISSING") {
 				return fmt.Errorf("%s is not set", ref)

@@ -9,6 +9,8 @@ import (
 	"github.com/carillon-dev/carillon/internal/api"
 	"github.com/carillon-dev/carillon/internal/audit"
 	"github.com/carillon-dev/carillon/internal/consent"
+	"github.com/carillon-dev/carillon/internal/idempotency"
+	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
@@ -25,11 +27,20 @@ func (s *side) serve(ctx context.Context) (string, error) {
 		return "", err
 	}
 	c.run("tokens", func(ctx context.Context) error { tokens.Run(ctx); return nil })
+	log, err := journal.Open(ctx, c.engines.NATS, c.engines.JetStream, c.names)
+	if err != nil {
+		return "", err
+	}
+	keys, err := idempotency.Open(ctx, c.engines.JetStream, c.names)
+	if err != nil {
+		return "", err
+	}
 	srv, err := api.New(api.Config{
 		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: &consent.Desk{Facts: c.facts, Ledger: c.ledger},
 		Scheduler: s.scheduler, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally}, Dead: s.dead,
 		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Gate: c.gate},
-		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: token, Access: tokens, Tracer: c.tracer, Log: c.cfg.Log,
+		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: token, Access: tokens,
+		Journal: log, Keys: keys, Rate: c.cfg.APIRate, Tracer: c.tracer, Log: c.cfg.Log,
 		Listening: listening(c.cfg), Credential: s.credential,
 	})
 	if err != nil {

@@ -1,0 +1,121 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/carillon-dev/carillon/internal/access"
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/journal"
+)
+
+// verbs are what the log calls the routes that change something, by path. A
+// POST that is not here only reads.
+func verbs() map[string]string {
+	return map[string]string{
+		"/v1/apply":                  "apply",
+		"/v1/senders/{id}/pause":     "pause-sender",
+		"/v1/senders/{id}/resume":    "resume-sender",
+		importPath:                   "import",
+		"/v1/senders/{id}/optouts":   "optout",
+		"/v1/broadcasts/{id}/launch": "launch",
+		"/v1/broadcasts/{id}/pause":  "pause",
+		"/v1/broadcasts/{id}/resume": "resume",
+		"/v1/broadcasts/{id}/cancel": "cancel",
+		"/v1/dead/redrive":           "redrive",
+		"/v1/dead/discard":           "discard",
+		"/v1/tokens":                 "create-token",
+		"/v1/tokens/{id}/revoke":     "revoke-token",
+	}
+}
+
+// verb is what the log calls a request for a route.
+func (rt route) verb() string {
+	if v := verbs()[rt.path]; v != "" && rt.method == http.MethodPost {
+		return v
+	}
+	return "read"
+}
+
+// deed is what a handler is about to do.
+type deed struct {
+	object  string // id of what it is done to
+	sender  string // whose that is; "": nobody's, or several senders'
+	details map[string]string
+}
+
+// act writes into the audit log what is about to be done. A handler calls it
+// once it knows that, and changes nothing before: with an error, nothing at
+// all.
+func (s *Server) act(a *answer, r *http.Request, d deed) error {
+	e := s.entry(a.route, r)
+	e.Object, e.Sender, e.Details = d.object, d.sender, tidy(d.details)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
+	defer cancel()
+	begun, err := s.Journal.Begin(ctx, e)
+	if err != nil {
+		return refuse(http.StatusServiceUnavailable, "nothing was done, since the audit log can't be written: "+err.Error())
+	}
+	a.begun = begun
+	return nil
+}
+
+// recordTimeout bounds writing a record for which its caller does not wait.
+const recordTimeout = 5 * time.Second
+
+func (s *Server) entry(rt route, r *http.Request) journal.Entry {
+	p := access.Of(r.Context())
+	e := journal.Entry{
+		Caller: journal.Caller{ID: p.ID, Name: p.Name, Role: string(p.Role)}, Via: rt.method + " " + rt.path, Verb: rt.verb(),
+		Network: journal.Network(s.Listening.client(r)),
+	}
+	if sc := trace.SpanContextFromContext(r.Context()); sc.HasTraceID() {
+		e.Trace = sc.TraceID().String()
+	}
+	return e
+}
+
+// forbidden writes into the audit log that somebody was refused for their
+// role or scope.
+func (s *Server) forbidden(a *answer, r *http.Request, status int) {
+	e := s.entry(a.route, r)
+	if id := r.PathValue("id"); job.ValidToken(id) { // else it could be anything
+		e.Object = id
+	}
+	if a.route.reach == toSender {
+		e.Sender = e.Object
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
+	defer cancel()
+	if err := s.Journal.Refused(ctx, e, journal.Result{Status: status}); err != nil {
+		s.Log.WarnContext(ctx, "a refusal could not be written to the audit log", "error", err)
+	}
+}
+
+// maxDetail bounds one detail in the log, in bytes.
+const maxDetail = 500
+
+// tidy leaves out what is empty, and cuts what is long.
+func tidy(details map[string]string) map[string]string {
+	out := make(map[string]string, len(details))
+	for name, v := range details {
+		if v = strings.Map(printable, v); len(v) > maxDetail {
+			v = strings.ToValidUTF8(v[:maxDetail], "") + "…"
+		}
+		if v != "" {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+func printable(c rune) rune {
+	if isControl(c) {
+		return ' '
+	}
+	return c
+}
