@@ -15,6 +15,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/api"
 	"github.com/carillon-dev/carillon/internal/journal"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
@@ -192,7 +193,7 @@ func TestNothingIsDoneUnlogged(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := h.engines
-	broken, err := journal.Open(t.Context(), e.NATS, e.JetStream, gone)
+	broken, err := journal.Open(t.Context(), e.NATS, stream.Provider{JS: e.JetStream, Create: true}, gone)
 	if err != nil {
 		t.Fatal(err)
 	}

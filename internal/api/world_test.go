@@ -157,10 +157,10 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 		return err
 	}
 	wg.Go(func() { h.access.Run(ctx) })
-	if h.journal, err = journal.Open(ctx, e.NATS, e.JetStream, names); err != nil {
+	if h.journal, err = journal.Open(ctx, e.NATS, streams, names); err != nil {
 		return err
 	}
-	if h.keys, err = idempotency.Open(ctx, e.JetStream, names); err != nil {
+	if h.keys, err = idempotency.Open(ctx, streams, names); err != nil {
 		return err
 	}
 	h.config = api.Config{

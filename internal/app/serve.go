@@ -27,11 +27,11 @@ func (s *side) serve(ctx context.Context) (string, error) {
 		return "", err
 	}
 	c.run("tokens", func(ctx context.Context) error { tokens.Run(ctx); return nil })
-	log, err := journal.Open(ctx, c.engines.NATS, c.engines.JetStream, c.names)
+	log, err := journal.Open(ctx, c.engines.NATS, c.streams, c.names)
 	if err != nil {
 		return "", err
 	}
-	keys, err := idempotency.Open(ctx, c.engines.JetStream, c.names)
+	keys, err := idempotency.Open(ctx, c.streams, c.names)
 	if err != nil {
 		return "", err
 	}

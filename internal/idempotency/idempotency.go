@@ -21,6 +21,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
 
@@ -64,17 +65,24 @@ type Store struct {
 	kv jetstream.KeyValue
 }
 
-// Open creates the bucket where it does not exist.
-func Open(ctx context.Context, js jetstream.JetStream, names subject.Names) (*Store, error) {
-	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: names.Idempotency(), Description: "answers kept for repeats of a request", Storage: jetstream.FileStorage,
-		TTL:            Kept + time.Hour,
-		LimitMarkerTTL: time.Second, // lets a key have a life of its own; what it leaves behind is of no use
-	})
+// Config returns the settings of the bucket of keys. Each key may have a life
+// of its own, and what it leaves behind is of no use.
+func Config(names subject.Names) jetstream.StreamConfig {
+	c := stream.Bucket(names.Idempotency(), "answers kept for repeats of a request", 1)
+	c.MaxAge, c.AllowMsgTTL, c.SubjectDeleteMarkerTTL = Kept+time.Hour, true, time.Second
+	return c
+}
+
+// Open opens the bucket of keys.
+func Open(ctx context.Context, p stream.Provider, names subject.Names) (*Store, error) {
+	if _, err := p.Open(ctx, Config(names)); err != nil {
+		return nil, fmt.Errorf("idempotency keys: %w", err)
+	}
+	kv, err := p.JS.KeyValue(ctx, names.Idempotency())
 	if err != nil {
 		return nil, fmt.Errorf("idempotency keys: %w", err)
 	}
-	return &Store{js, kv}, nil
+	return &Store{p.JS, kv}, nil
 }
 
 // Claim is a key that was taken for a request. It is renewed until Keep or

@@ -22,9 +22,9 @@ import (
 func open(t *testing.T) (a, b *Store, names subject.Names) {
 	t.Helper()
 	names = rig.Open(t, engines).Names
-	a, err := Open(t.Context(), engines.JetStream, names)
+	a, err := Open(t.Context(), stream.Provider{JS: engines.JetStream, Create: true}, names)
 	rig.Must(t, err)
-	b, err = Open(t.Context(), engines.JetStream, names)
+	b, err = Open(t.Context(), stream.Provider{JS: engines.JetStream, Create: true}, names)
 	rig.Must(t, err)
 	return a, b, names
 }
@@ -58,7 +58,7 @@ func TestAnswerIsGivenAgain(t *testing.T) {
 		}
 	}
 	rig.Must(t, c.Keep(t.Context(), sum(k, "body"), want))
-	again, err := Open(t.Context(), engines.JetStream, subjectOf(t, a))
+	again, err := Open(t.Context(), stream.Provider{JS: engines.JetStream, Create: true}, subjectOf(t, a))
 	rig.Must(t, err)
 	for name, s := range map[string]*Store{"here": a, "elsewhere": b, "after a restart": again} {
 		_, d, err := s.Begin(t.Context(), k, line)

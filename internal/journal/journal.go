@@ -65,18 +65,23 @@ type Journal struct {
 	names subject.Names
 }
 
-// Open creates the stream where it does not exist. It has no limit of age or
+// Config returns the settings of the log's stream. It has no limit of age or
 // size and is never written over: records can't be deleted, nor the stream
 // purged, and a full disk refuses new records and thereby every action.
-func Open(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, names subject.Names) (*Journal, error) {
-	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+func Config(names subject.Names) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name: names.JournalStream(), Description: "who did what", Subjects: []string{names.AllJournal()},
 		Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, DenyDelete: true, DenyPurge: true,
-	})
-	if err != nil {
+		MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1,
+	}
+}
+
+// Open opens the log's stream.
+func Open(ctx context.Context, nc *nats.Conn, p stream.Provider, names subject.Names) (*Journal, error) {
+	if _, err := p.Open(ctx, Config(names)); err != nil {
 		return nil, fmt.Errorf("audit log: %w", err)
 	}
-	return &Journal{nc, js, names}, nil
+	return &Journal{nc, p.JS, names}, nil
 }
 
 // Begun is an entry that waits for its result.

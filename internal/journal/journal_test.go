@@ -12,6 +12,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/rig"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
 
@@ -19,7 +20,7 @@ import (
 func open(t *testing.T) (*journal.Journal, subject.Names) {
 	t.Helper()
 	names := rig.Open(t, engines).Names
-	j, err := journal.Open(t.Context(), engines.NATS, engines.JetStream, names)
+	j, err := journal.Open(t.Context(), engines.NATS, stream.Provider{JS: engines.JetStream, Create: true}, names)
 	rig.Must(t, err)
 	return j, names
 }
@@ -161,7 +162,7 @@ func TestNothingIsTakenBack(t *testing.T) {
 	if c := s.CachedInfo().Config; c.MaxAge != 0 || c.MaxMsgs > 0 || c.MaxBytes > 0 || c.AllowDirect || c.Discard != jetstream.DiscardNew {
 		t.Errorf("%+v", c)
 	}
-	again, err := journal.Open(t.Context(), engines.NATS, engines.JetStream, names)
+	again, err := journal.Open(t.Context(), engines.NATS, stream.Provider{JS: engines.JetStream, Create: true}, names)
 	rig.Must(t, err)
 	if d := cmp.Diff([]string{"ann launch bakery 200"}, shown(list(t, again, journal.Filter{}))); d != "" {
 		t.Error(d)

@@ -87,6 +87,8 @@ func scheduler(n subject.Names, look []Rule, answers Rule) Subjects {
 			{"$KV." + n.Tallies() + ".>", "running counts"},
 			{"$KV." + n.Leases() + ".>", "leading, one of all"},
 			{"$KV." + n.Access() + ".>", "the API's tokens"},
+			{"$KV." + n.Idempotency() + ".>", "answers kept for repeats"},
+			{n.AllJournal(), "the audit log"},
 			{"$O." + n.Audiences() + ".>", "frozen audiences"},
 			{n.Applied(), "telling that facts are in force"},
 			{n.Lanes(), "asking the leader what it has in hand"},

@@ -27,7 +27,9 @@ import (
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/engine"
 	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/idempotency"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/lease"
 	"github.com/carillon-dev/carillon/internal/ledger"
@@ -288,6 +290,30 @@ func (h *house) tokens(t *testing.T, r *rig.Rooms, log *slog.Logger) {
 	}
 }
 
+// log writes what somebody did and reads it back, and keeps an answer.
+func (h *house) log(t *testing.T, r *rig.Rooms) {
+	t.Helper()
+	j, err := journal.Open(t.Context(), r.Engines.NATS, r.Streams, r.Names)
+	rig.Must(t, err)
+	keys, err := idempotency.Open(t.Context(), r.Streams, r.Names)
+	rig.Must(t, err)
+	b, err := j.Begin(t.Context(), journal.Entry{Caller: journal.Caller{ID: "root"}, Verb: "launch", Sender: "bakery"})
+	rig.Must(t, err)
+	rig.Must(t, b.End(t.Context(), journal.Result{Status: 200}))
+	n := 0
+	rig.Must(t, j.Each(t.Context(), journal.Filter{}, func(e journal.Entry) error { n++; return nil }))
+	if n != 1 {
+		t.Errorf("the log lists %d entries", n)
+	}
+	k := idempotency.NewKey("root", "secret", "key")
+	kept, _, err := keys.Begin(t.Context(), k, "POST /")
+	rig.Must(t, err)
+	rig.Must(t, kept.Keep(t.Context(), k.Body().Sum(nil), idempotency.Answer{Status: 200}))
+	freed, _, err := keys.Begin(t.Context(), idempotency.NewKey("root", "secret", "another"), "POST /")
+	rig.Must(t, err)
+	rig.Must(t, freed.Free(t.Context()))
+}
+
 // A broadcast from its documents to its audit, a redrive and a pause, by a
 // scheduler and a worker who may do only what the table says.
 func TestRolesSuffice(t *testing.T) {
@@ -304,6 +330,7 @@ func TestRolesSuffice(t *testing.T) {
 			}
 
 			h.tokens(t, r, slog)
+			h.log(t, r)
 			r.Apply(t, bakery)
 			r.Contacts(t, "bakery", 5)
 			r.Update(t, "bakery", contact.Update{Address: rig.Address(3), OptOut: &contact.OptOut{Scope: contact.All, At: time.Now()}})
