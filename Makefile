@@ -18,7 +18,7 @@ RUN_DATA := .data/run
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## Build bin/carillon, bin/scheduler and bin/worker
@@ -54,10 +54,41 @@ test: redis ## Everything that CI holds against the code, but for lint
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) test -race -shuffle=on -p $(P) -timeout $(TIMEOUT) ./...
+	@$(MAKE) test-deploy
+
+# A module of its own. Without the race detector: what runs side by side in its
+# tests are the engines, and all of Kubernetes' types would be compiled again.
+.PHONY: test-deploy
+test-deploy: redis ## The manifests of deploy/k8s, a part of make test
+	cd deploy && $(GO) mod tidy -diff
+	cd deploy && $(GO) vet ./...
+	cd deploy && $(GO) test -shuffle=on -timeout $(TIMEOUT) ./...
+
+# Where images go: into a directory, as an OCI layout, unless KO_DOCKER_REPO
+# names a registry. The base comes from one.
+IMAGES ?= bin/images
+
+.PHONY: images
+images: ## Images of the binaries by ko, without Docker; KO_DOCKER_REPO=REGISTRY/carillon TAG=… pushes them
+	@mkdir -p $(IMAGES)
+	@if [ -n "$${KO_DOCKER_REPO:-}" ]; then set -- --push=true --tags="$${TAG:?TAG says which version}"; \
+	else export KO_DOCKER_REPO=carillon; set -- --push=false --oci-layout-path=$(IMAGES); fi; \
+	$(GO) tool -modfile=tools/ko/go.mod ko build --base-import-paths "$$@" $(wildcard ./cmd/*)
+
+.PHONY: test-images
+test-images: ## What make images builds, on an empty base; not a part of make test, for ko takes minutes to compile
+	cd tools/ko && $(GO) test -timeout $(TIMEOUT) ./...
+
+.PHONY: tidy
+tidy: ## go.mod of the program and of what stands on it
+	$(GO) mod tidy
+	cd deploy && $(GO) mod tidy
+	cd tools/ko && $(GO) mod tidy
 
 .PHONY: lint
 lint: ## golangci-lint with .golangci.yml
 	$(TOOL) golangci-lint run ./...
+	cd deploy && $(GO) tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
 
 .PHONY: vuln
 vuln: ## Known vulnerabilities in what is called; asks vuln.go.dev

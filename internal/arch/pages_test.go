@@ -144,7 +144,7 @@ func testNames(t *testing.T) map[string]bool {
 	out := map[string]bool{}
 	function := regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9]+)\(`)
 	var files []string
-	for _, rooms := range []string{filepath.Join("..", "*"), filepath.Join("..", "..", "pkg", "*")} {
+	for _, rooms := range []string{filepath.Join("..", "*"), filepath.Join("..", "..", "pkg", "*"), filepath.Join("..", "..", "deploy")} {
 		found, err := filepath.Glob(filepath.Join(rooms, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)
@@ -171,7 +171,7 @@ func TestLinksOfPagesLeadSomewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, below := range []string{"docs/*.md", "docs/decisions/*.md", "examples/*.md"} {
+	for _, below := range []string{"docs/*.md", "docs/decisions/*.md", "examples/*.md", "deploy/*.md"} {
 		more, err := filepath.Glob(filepath.Join(root, below))
 		if err != nil {
 			t.Fatal(err)
