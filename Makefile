@@ -110,6 +110,7 @@ bench: redis ## Figures as ratios, taken in one run
 generate: ## Write anew what is generated: the sample contacts, docs/reasons.md, rulebook.md, configuration.md, permissions.md, cli.md, states.md
 	$(GO) run ./examples/internal/generate > examples/contacts.csv.new && mv examples/contacts.csv.new examples/contacts.csv
 	$(GO) test ./pkg/reason ./pkg/policy ./internal/config ./internal/role ./internal/cli ./internal/arch -run '^(TestDocument|TestStatesAreDrawn)$$' -update
+	cd deploy && $(GO) test . -run '^TestRolesAreThoseOfTheTable$$' -update
 
 .PHONY: clean
 clean: ## Remove what was built and the data of `make run`

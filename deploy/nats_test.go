@@ -13,6 +13,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/carillon-dev/carillon/internal/role"
+	"github.com/carillon-dev/carillon/internal/subject"
 )
 
 // natsStage are the NATS servers of an overlay, running.
@@ -171,7 +174,7 @@ func (s *natsStage) keeps(t *testing.T, replicas int) {
 
 func (s *natsStage) stream(t *testing.T, n *node, as string) jetstream.JetStream {
 	t.Helper()
-	nc, err := s.connect(n.at(t, "client"), "_INBOX_"+as, s.users[as])
+	nc, err := s.connect(n.at(t, "client"), role.Role(as).Inbox(subject.Names{}), s.users[as])
 	must(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
