@@ -15,8 +15,17 @@ import (
 // recipients without an outcome, before its ledger is read anew.
 const stallAfter = 3 * time.Second
 
-// look does what is due for every active broadcast.
-func (l *Leader) look(ctx context.Context) {
+// hands is how much of each kind of work is under way at a time: broadcasts
+// that are due together don't wait for one another's round trips, and don't
+// take more memory than so many audiences do.
+const hands = 16
+
+// work is something to do for one broadcast, with round trips.
+type work func(context.Context) error
+
+// look begins what is due for every active broadcast, as far as there are
+// hands. It makes no round trip itself.
+func (l *Leader) look() {
 	now := time.Now()
 	l.mu.Lock()
 	all := make([]*active, 0, len(l.active))
@@ -25,9 +34,7 @@ func (l *Leader) look(ctx context.Context) {
 	}
 	l.mu.Unlock()
 	for _, a := range all {
-		if err := l.advance(ctx, a, now); err != nil && ctx.Err() == nil {
-			l.Log.ErrorContext(ctx, "a broadcast can't go on; trying again", "broadcast", l.idOf(a), "error", err)
-		}
+		l.advance(a, now)
 	}
 }
 
@@ -37,38 +44,57 @@ func (l *Leader) idOf(a *active) string {
 	return a.b.Spec.ID
 }
 
-func (l *Leader) advance(ctx context.Context, a *active, now time.Time) error {
+// advance begins what is due for one broadcast. That workers and its lane know
+// how it stands comes before everything else, and waits for nothing: not for
+// its audience, nor for the others'.
+func (l *Leader) advance(a *active, now time.Time) {
 	l.mu.Lock()
-	b, rev, busy, fed, owed := a.b, a.rev, a.busy, a.fed, a.owed
+	b, rev, busy, owed := a.b, a.rev, a.busy, a.owed
 	l.mu.Unlock()
-	id := b.Spec.ID
 	if owed {
-		if _, err := l.control(ctx, b, rev); err != nil {
-			return err
-		}
-		l.applied(a, rev)
+		l.background(a, &a.telling, l.tellers, func(ctx context.Context) error {
+			if _, err := l.control(ctx, b, rev); err != nil {
+				return err
+			}
+			l.applied(a, rev)
+			return nil
+		})
+		return
 	}
+	if busy {
+		return
+	}
+	if do := l.due(a, b, now); do != nil {
+		l.background(a, &a.busy, l.doers, do)
+	}
+}
+
+// due returns what there is to do for a broadcast, nil for nothing.
+func (l *Leader) due(a *active, b *broadcast.Broadcast, now time.Time) work {
+	id := b.Spec.ID
 	switch {
-	case busy:
-		return nil
 	case b.State.Over():
-		return l.wind(ctx, a, b, fed)
+		return func(ctx context.Context) error { return l.wind(ctx, a, b) }
 	case !now.Before(b.EndsAt):
-		return l.close(ctx, b)
+		return func(ctx context.Context) error { return l.close(ctx, b) }
 	case b.State == broadcast.Scheduled && !now.Before(b.DueAt):
-		return l.moved(ctx, id, broadcast.Due, nil)
+		return func(ctx context.Context) error { return l.moved(ctx, id, broadcast.Due, nil) }
 	case b.State == broadcast.Scheduled:
 		return nil
 	case b.Snapshot == nil && b.State == broadcast.Running:
-		l.background(a, func(ctx context.Context) error { return l.freeze(ctx, id) })
-		return nil
+		return func(ctx context.Context) error { return l.freeze(ctx, id) }
 	case b.Snapshot == nil:
 		return nil // paused before it was frozen
-	case !fed:
-		l.background(a, func(ctx context.Context) error { return l.feed(ctx, a, b) })
-		return nil
+	case !l.isFed(a):
+		return func(ctx context.Context) error { return l.feed(ctx, a, b) }
 	}
-	return l.finish(ctx, a, b, now)
+	return l.finish(a, b, now)
+}
+
+func (l *Leader) isFed(a *active) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return a.fed
 }
 
 // applied tells the lane of a broadcast how it stands at a revision, unless it
@@ -80,6 +106,7 @@ func (l *Leader) applied(a *active, rev uint64) {
 		return
 	}
 	a.owed = false
+	l.poke() // what comes next waited for this
 	n := l.lanes[a.b.Spec.Sender]
 	switch {
 	case a.b.Snapshot == nil || n == nil:
@@ -90,28 +117,41 @@ func (l *Leader) applied(a *active, rev uint64) {
 	}
 }
 
-// background runs work for one broadcast beside the others. What fails is
+// background runs work for one broadcast beside the others, marked as under
+// way, where a hand is free; else the next look comes back to it. What fails is
 // tried again at a later look.
-func (l *Leader) background(a *active, work func(context.Context) error) {
+func (l *Leader) background(a *active, underway *bool, hands chan struct{}, do work) {
 	l.mu.Lock()
-	a.busy = true
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	if *underway {
+		return
+	}
+	select {
+	case hands <- struct{}{}:
+	default:
+		l.short = true
+		return
+	}
+	*underway = true
 	l.wg.Go(func() {
-		err := work(l.life)
-		l.mu.Lock()
-		a.busy = false
-		l.mu.Unlock()
+		err := do(l.life)
 		if err != nil && l.life.Err() == nil {
 			l.Log.Error("a broadcast can't go on; trying again", "broadcast", l.idOf(a), "error", err)
-			return
 		}
-		l.poke()
+		<-hands
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		*underway = false
+		if l.short { // somebody waits for this hand
+			l.short = false
+			l.poke()
+		}
 	})
 }
 
 // wind lets go of a broadcast that is over, once nothing of it is claimed any
 // more. One that was called done before its redrive was counted is reopened.
-func (l *Leader) wind(ctx context.Context, a *active, b *broadcast.Broadcast, fed bool) error {
+func (l *Leader) wind(ctx context.Context, a *active, b *broadcast.Broadcast) error {
 	if b.Snapshot == nil {
 		l.forget(a, b)
 		return nil
@@ -122,8 +162,8 @@ func (l *Leader) wind(ctx context.Context, a *active, b *broadcast.Broadcast, fe
 	switch {
 	case l.Tally.Of(b.Source()).States[job.Claimed] == 0:
 		l.forget(a, b)
-	case !fed:
-		l.background(a, func(ctx context.Context) error { return l.feed(ctx, a, b) })
+	case !l.isFed(a):
+		return l.feed(ctx, a, b)
 	}
 	return nil
 }
@@ -150,12 +190,14 @@ func (l *Leader) close(ctx context.Context, b *broadcast.Broadcast) error {
 	return l.moved(ctx, b.Spec.ID, verb, func(n *broadcast.Broadcast) { n.ClosedAt = time.Now().UTC() })
 }
 
-// finish closes a broadcast of which nothing is pending, and reads the ledger
-// anew where the two don't fit.
-func (l *Leader) finish(ctx context.Context, a *active, b *broadcast.Broadcast, now time.Time) error {
+// finish returns what closes a broadcast of which nothing is pending. Where the
+// two don't fit it has the ledger read anew.
+func (l *Leader) finish(a *active, b *broadcast.Broadcast, now time.Time) work {
 	src := b.Source()
 	if l.ended(src) >= b.Snapshot.Count {
-		return l.moved(ctx, b.Spec.ID, broadcast.Finish, func(n *broadcast.Broadcast) { n.ClosedAt = time.Now().UTC() })
+		return func(ctx context.Context) error {
+			return l.moved(ctx, b.Spec.ID, broadcast.Finish, func(n *broadcast.Broadcast) { n.ClosedAt = time.Now().UTC() })
+		}
 	}
 	n := l.laneOf(src.Sender)
 	if !n.Has(src) { // it was forgotten, to be read anew, while it was being read
@@ -170,7 +212,7 @@ func (l *Leader) finish(ctx context.Context, a *active, b *broadcast.Broadcast, 
 		a.drained = now
 	}
 	if now.Sub(a.drained) >= stallAfter {
-		l.Log.WarnContext(ctx, "nothing left to release, yet recipients have no outcome; comparing snapshot and ledger", "broadcast", b.Spec.ID)
+		l.Log.Warn("nothing left to release, yet recipients have no outcome; comparing snapshot and ledger", "broadcast", b.Spec.ID)
 		a.drained = time.Time{}
 		n.Forget(src)
 		l.refeed(a)

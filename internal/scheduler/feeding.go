@@ -27,7 +27,7 @@ func (l *Leader) freeze(ctx context.Context, id string) error {
 		return err
 	}
 	if b.Snapshot != nil || b.State.Over() { // it has moved on since the look that came here
-		l.adopt(b, rev, true)
+		l.adopt(b, rev)
 		return nil
 	}
 	spec, _, err := l.Defs.Sender(ctx, b.Spec.Sender)
@@ -58,7 +58,7 @@ func (l *Leader) frozen(ctx context.Context, b *broadcast.Broadcast, rev uint64,
 		now, err := l.Defs.PutBroadcast(ctx, b, rev)
 		if err == nil {
 			l.Log.InfoContext(ctx, "audience frozen", "broadcast", b.Spec.ID, "contacts", snap.Count)
-			l.adopt(b, now, true)
+			l.adopt(b, now)
 			return nil
 		}
 		if !errors.Is(err, definition.ErrChanged) {
@@ -68,7 +68,7 @@ func (l *Leader) frozen(ctx context.Context, b *broadcast.Broadcast, rev uint64,
 			return err
 		}
 		if b.State.Over() || b.Snapshot != nil {
-			l.adopt(b, rev, true)
+			l.adopt(b, rev)
 			return nil
 		}
 	}

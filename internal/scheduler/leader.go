@@ -24,16 +24,20 @@ type Leader struct {
 	wg   sync.WaitGroup
 	wake chan struct{}
 
+	doers, tellers chan struct{} // one place for each that is at work
+
 	mu     sync.Mutex
 	lanes  map[string]*lane.Lane
 	active map[string]*active // broadcasts that have something to do, by id
+	short  bool               // there was something to do, and no hand free
 }
 
 // active is a broadcast that has something to do.
 type active struct {
 	b       *broadcast.Broadcast
 	rev     uint64
-	busy    bool      // it is being frozen, or its ledger read
+	busy    bool      // something is being done for it
+	telling bool      // its control is being written
 	fed     bool      // its lane releases it
 	owed    bool      // its control is not known to be written, or its lane to be told
 	drained time.Time // since when nothing is left to release; zero: not so
@@ -45,7 +49,10 @@ const tick = 100 * time.Millisecond
 // NewLeader returns a leader of lanes that are all made alike. It does nothing
 // until Run, which is called once.
 func NewLeader(s *Scheduler, c lane.Config) *Leader {
-	return &Leader{Scheduler: s, lane: c, wake: make(chan struct{}, 1), lanes: map[string]*lane.Lane{}, active: map[string]*active{}}
+	return &Leader{
+		Scheduler: s, lane: c, wake: make(chan struct{}, 1), doers: make(chan struct{}, hands), tellers: make(chan struct{}, hands),
+		lanes: map[string]*lane.Lane{}, active: map[string]*active{},
+	}
 }
 
 // Run works until ctx ends. Failures of one broadcast are logged and tried
@@ -82,7 +89,7 @@ func (l *Leader) run(ctx context.Context) error {
 		case err := <-failed:
 			return err
 		case <-known: // what is there has been adopted, all at its newest
-			l.look(ctx)
+			l.look()
 		}
 		select {
 		case <-ctx.Done():
@@ -119,7 +126,7 @@ func (l *Leader) heard(c definition.Change) {
 	case c.Err != nil:
 		l.Log.Error("a definition can't be read; it is left alone", "error", c.Err)
 	case c.Broadcast != nil && c.Broadcast.State != broadcast.Draft:
-		l.adopt(c.Broadcast, c.Rev, true)
+		l.adopt(c.Broadcast, c.Rev)
 	case c.Sender != nil:
 		if n := l.laneOf(c.Sender.ID); n != nil {
 			n.Configure(c.Sender)
@@ -127,9 +134,9 @@ func (l *Leader) heard(c definition.Change) {
 	}
 }
 
-// adopt takes on a broadcast as it is at a revision. owed says that its
-// control may not be written: whoever moved it may have crashed before.
-func (l *Leader) adopt(b *broadcast.Broadcast, rev uint64, owed bool) {
+// adopt takes on a broadcast as it is at a revision. Its control may
+// not be written: whoever moved it may have crashed before.
+func (l *Leader) adopt(b *broadcast.Broadcast, rev uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.active[b.Spec.ID]
@@ -146,7 +153,7 @@ func (l *Leader) adopt(b *broadcast.Broadcast, rev uint64, owed bool) {
 		}
 		a.fed = false
 	}
-	a.b, a.rev, a.owed = b, rev, owed
+	a.b, a.rev, a.owed = b, rev, true
 	l.poke()
 }
 
@@ -156,7 +163,13 @@ func (l *Leader) moved(ctx context.Context, id string, v broadcast.Verb, edit fu
 	if err != nil {
 		return ignoreChanged(err)
 	}
-	l.adopt(m.b, m.rev, true)
+	l.adopt(m.b, m.rev)
+	l.mu.Lock()
+	a := l.active[id]
+	l.mu.Unlock()
+	if a != nil { // its control is written, so that its lane may be told at once
+		l.applied(a, m.rev)
+	}
 	return nil
 }
 
