@@ -147,7 +147,7 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 	if err := settle(ctx, e, view, names, keys, log); err != nil {
 		return err
 	}
-	leader := scheduler.NewLeader(sched, lane.Config{Queue: h.queue, Commits: h.commits, Log: log, Repair: time.Hour, Margin: time.Hour})
+	leader := scheduler.NewLeader(sched, lane.Config{Queue: h.queue, Commits: h.commits, Share: lane.NewShare(24), Log: log, Repair: time.Hour, Margin: time.Hour, Lease: time.Hour})
 	projector := facts.NewProjector(e.NATS, e.JetStream, view, names, leader, log)
 	h.tally.Lead(ctx, dead.Flush, leader, dead)
 	wg.Go(func() { projector.Run(ctx) })

@@ -47,10 +47,16 @@ func (s *side) measure() error {
 			}
 			return 1, true
 		}),
-		m.Gauge("carillon_queue_age", "s", "age of the oldest job that was released and that no worker has claimed yet; of who leads",
+		m.Gauge("carillon_queue_age", "s", "how long jobs that may go have waited for workers: since the oldest was released that none has claimed, or since the workers' room ran out; of who leads",
 			s.standing.of(func(sum float64, l lane.Load) float64 { return max(sum, l.Oldest.Round(time.Millisecond).Seconds()) })),
 		m.Gauge("carillon_jobs_unclaimed", "", "jobs released and not claimed yet; of who leads", s.standing.of(plus(func(l lane.Load) int { return l.Unclaimed }))),
 		m.Gauge("carillon_jobs_claimed", "", "jobs claimed and without an outcome; of who leads", s.standing.of(plus(func(l lane.Load) int { return l.Claimed }))),
+		m.Gauge("carillon_senders_sidelined", "", "senders of which only single messages are tried; of who leads", s.standing.of(plus(func(l lane.Load) int {
+			if l.Sidelined == nil {
+				return 0
+			}
+			return 1
+		}))),
 		m.Gauge("carillon_jobs_held", "", "jobs that wait until a rule allows them; of who leads", s.standing.of(plus(func(l lane.Load) int { return l.Held }))),
 	)
 }

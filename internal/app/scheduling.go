@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -60,9 +61,10 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 // lead is one term: facts are projected, lanes released, dead letters and the
 // tallies' checkpoint kept, until ctx ends or one of them can't go on.
 func (s *side) lead(ctx context.Context) error {
+	q, share := queue.New(s.engines.Redis.Queue, s.cfg.Prefix), lane.NewShare(0)
 	leader := scheduler.NewLeader(s.scheduler, lane.Config{
-		Queue: queue.New(s.engines.Redis.Queue, s.cfg.Prefix), Commits: s.commits, Log: s.cfg.Log,
-		Repair: 2*queue.TaskTimeout + lane.Horizon, Margin: deliver.ClaimMargin,
+		Queue: q, Commits: s.commits, Share: share, Log: s.cfg.Log,
+		Repair: 2*queue.TaskTimeout + lane.Horizon, Margin: deliver.ClaimMargin, Lease: queue.TaskTimeout,
 	})
 	s.standing.set(leader)
 	defer s.standing.set(nil)
@@ -71,8 +73,51 @@ func (s *side) lead(ctx context.Context) error {
 	g.Go(func() error { projector.Run(ctx); return nil })
 	g.Go(func() error { return onNewEpoch(ctx, projector, leader.Lost) })
 	g.Go(func() error { return <-s.tally.Lead(ctx, s.dead.Flush, leader, s.dead) })
+	g.Go(func() error { s.manned(ctx, q, share); return nil })
 	g.Go(func() error { return leader.Run(ctx) })
 	return g.Wait()
+}
+
+// countEvery is how often the leader asks how many workers there are, and
+// countSoon how often while none is known.
+const (
+	countEvery = 2 * time.Second
+	countSoon  = 200 * time.Millisecond
+)
+
+// alarmAfter is how long no worker may be known before the log says so: longer
+// than one takes to start, and to tell Redis again after it was flushed.
+const alarmAfter = 15 * time.Second
+
+// manned tells the lanes' share what the workers can hold, as they come and
+// go, until ctx ends. What was last known stands while Redis can't be asked:
+// nothing is delivered meanwhile.
+func (s *side) manned(ctx context.Context, q *queue.Queue, share *lane.Share) {
+	known, missed, alarmed := 0, time.Now(), false
+	for wait := countSoon; ; {
+		n, err := q.Slots()
+		if err == nil {
+			share.SetSlots(n)
+			if n != known {
+				s.cfg.Log.InfoContext(ctx, "workers counted", "slots", n)
+			}
+			known = n
+		}
+		if known > 0 && err == nil {
+			missed, alarmed, wait = time.Now(), false, countEvery
+		} else {
+			wait = countSoon
+		}
+		if !alarmed && time.Since(missed) >= alarmAfter {
+			alarmed = true
+			s.cfg.Log.WarnContext(ctx, "no worker is known, or they can't be counted; little is handed out", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
 }
 
 // onNewEpoch calls lost at every opening after the first: whatever made a

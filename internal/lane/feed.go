@@ -110,6 +110,7 @@ type released struct {
 	seen    time.Time     // when the claim was first seen
 	stands  time.Duration // how long it stands
 	settled bool          // calling it unknown is under way
+	parcel  *parcel       // it went in; nil: of another leader's
 }
 
 // call is what was taken from the lane's pace for jobs that go together.
@@ -156,8 +157,12 @@ func (f *feed) place(k job.Key, w Where, now time.Time) {
 	}
 }
 
-// spared is pace that was taken and turned out not to be needed.
-type spared struct{ calls, jobs int }
+// spared is what was taken and is given back: pace that turned out not to be
+// needed, and envelopes of which nothing is with the workers any more.
+type spared struct {
+	calls, jobs int
+	parcels     []*parcel
+}
 
 // recorded follows one record and returns the pace that it gives back: a job
 // that settled without a claim took none. Whoever tells of records may be
@@ -176,6 +181,9 @@ func (f *feed) recorded(e ledger.Entry, now time.Time) spared {
 	if e.Record.State == job.Claimed {
 		f.claimed(k, e, now)
 		return spared{}
+	}
+	if o := f.out[k]; o != nil && o.claimed != 0 && o.parcel != nil {
+		o.parcel.ended(o, e.Record)
 	}
 	back := f.drop(k)
 	if !e.Record.State.Ended() && !f.closed {
@@ -203,6 +211,9 @@ func (f *feed) claimed(k job.Key, e ledger.Entry, now time.Time) {
 		f.out[k] = o
 	case o.claimed == 0:
 		f.idle--
+		if o.parcel != nil {
+			o.parcel.claimed++
+		}
 	}
 	o.claimed, o.seen, o.stands, o.call.claimed = e.Seq, now, e.Record.Deadline, true
 }
@@ -222,10 +233,28 @@ func (f *feed) drop(k job.Key) spared {
 	if o.call.left--; o.call.left == 0 && !o.call.claimed {
 		back.calls = 1
 	}
+	if p := o.parcel; p != nil {
+		if p.left--; p.left == 0 {
+			back.parcels = append(back.parcels, p)
+		}
+	}
 	return back
 }
 
-func (s *spared) add(o spared) { s.calls, s.jobs = s.calls+o.calls, s.jobs+o.jobs }
+func (s *spared) add(o spared) {
+	s.calls, s.jobs, s.parcels = s.calls+o.calls, s.jobs+o.jobs, append(s.parcels, o.parcels...)
+}
+
+// parcels are the envelopes that are with the workers.
+func (f *feed) parcels() map[*parcel]struct{} {
+	ps := map[*parcel]struct{}{}
+	for _, o := range f.out {
+		if o.parcel != nil {
+			ps[o.parcel] = struct{}{}
+		}
+	}
+	return ps
+}
 
 // givenBack takes jobs back that a worker could not let go yet.
 func (f *feed) givenBack(refs []job.Ref, notBefore time.Time) spared {
@@ -305,7 +334,7 @@ func (f *feed) recordedBefore(k job.Key) bool {
 
 // take returns up to n jobs that may go now: those given back first, then the
 // next of the snapshot. Together means that they go in one call.
-func (f *feed) take(n int, together bool, now time.Time) []job.Ref {
+func (f *feed) take(n int, together, probe bool, now time.Time) []job.Ref {
 	refs := make([]job.Ref, 0, n)
 	for len(refs) < n && len(f.ready) > 0 && !f.ready[0].at.After(now) {
 		refs = append(refs, heap.Pop(&f.ready).(item).ref)
@@ -316,12 +345,12 @@ func (f *feed) take(n int, together bool, now time.Time) []job.Ref {
 		}
 		f.next++
 	}
-	c := &call{left: len(refs)}
+	c, p := &call{left: len(refs)}, &parcel{at: now, left: len(refs), probe: probe}
 	for _, r := range refs {
 		if !together {
 			c = &call{left: 1}
 		}
-		f.out[r.Contact] = &released{ref: r, at: now, call: c}
+		f.out[r.Contact] = &released{ref: r, at: now, call: c, parcel: p}
 	}
 	f.idle += len(refs)
 	return refs
@@ -339,14 +368,17 @@ func (f *feed) oldest(now time.Time) time.Duration {
 }
 
 // abandoned makes jobs that were released before a moment and have no record
-// ready to be released again: the claim makes that harmless.
-func (f *feed) abandoned(before, now time.Time) {
+// ready to be released again: the claim makes that harmless. The pace that
+// they took is spent; somebody may have used it.
+func (f *feed) abandoned(before, now time.Time) spared {
+	var back spared
 	for k, o := range f.out {
 		if o.claimed == 0 && o.at.Before(before) {
-			f.drop(k)
+			back.parcels = append(back.parcels, f.drop(k).parcels...)
 			heap.Push(&f.ready, item{ref: o.ref, at: now})
 		}
 	}
+	return back
 }
 
 // item is a job that waits for a moment.

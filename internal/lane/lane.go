@@ -3,6 +3,10 @@
 // short and pause and cancel work at once. It watches what it released, and
 // releases again what nobody recorded. Its pace is a courtesy to the workers;
 // the hard limit is the gate's.
+//
+// What the workers can do is divided among all lanes by a Share. A lane whose
+// sender leaves workers hanging, or sends its messages back, falls to a
+// trickle until the sender answers again.
 package lane
 
 import (
@@ -36,9 +40,11 @@ type Committer interface {
 type Config struct {
 	Queue   Queue
 	Commits Committer
+	Share   *Share
 	Log     *slog.Logger
 	Repair  time.Duration // what was released longer ago and has no record is released again
 	Margin  time.Duration // beyond a claim's deadline, before it is called unknown
+	Lease   time.Duration // what was released longer ago takes no worker's room any more
 }
 
 // ahead is how far ahead of their moment jobs are released: less than a
@@ -51,6 +57,10 @@ const Horizon = 2 * time.Second
 // idle is how long a lane without anything due sleeps at the most.
 const idle = time.Second
 
+// asleep is how long a lane without any source sleeps unless it is woken:
+// thousands of senders that send nothing cost nothing.
+const asleep = time.Hour
+
 // maxDue is how many held jobs of a source become pending in one sweep.
 const maxDue = 1000
 
@@ -60,6 +70,9 @@ const sweepEvery = 200 * time.Millisecond
 // retryQueue is how long a lane waits after the queue refused an envelope.
 const retryQueue = 500 * time.Millisecond
 
+// writer is who the records are by that a lane writes.
+const writer = "lane"
+
 // Lane paces one sender.
 type Lane struct {
 	cfg    Config
@@ -67,19 +80,23 @@ type Lane struct {
 	wake   chan struct{}
 	done   chan struct{}
 	swept  time.Time // by Run alone
+	seat   *seat
 
-	mu     sync.Mutex
-	batch  bool
-	size   int // jobs in an envelope
-	most   int // unclaimed jobs with the workers
-	pace   pacer
-	paused bool
-	feeds  []*feed // in the order in which they take turns
+	mu      sync.Mutex
+	batch   bool
+	size    int // jobs in an envelope
+	most    int // unclaimed jobs with the workers
+	pace    pacer
+	paused  bool
+	feeds   []*feed // in the order in which they take turns
+	health  health
+	starved time.Time // since when workers' room is what it waits for; zero: it is not
 }
 
 // New returns a lane for a sender. It does nothing until Run.
 func New(s *sender.Spec, cfg Config) *Lane {
 	l := &Lane{cfg: cfg, sender: s.ID, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l.seat = cfg.Share.join(l.poke)
 	l.Configure(s)
 	return l
 }
@@ -95,6 +112,7 @@ func (l *Lane) Configure(s *sender.Spec) {
 	if s.Batch {
 		l.pace.charge = lim.Batch(l.size)
 	}
+	l.seat.setWeight(s.Share())
 	l.poke()
 }
 
@@ -146,7 +164,14 @@ func (l *Lane) Drained(s job.Source) bool {
 func (l *Lane) Forget(s job.Source) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.feeds = slices.DeleteFunc(l.feeds, func(f *feed) bool { return f.source == s })
+	f := l.find(s)
+	if f == nil {
+		return
+	}
+	l.feeds = slices.DeleteFunc(l.feeds, func(g *feed) bool { return g == f })
+	for p := range f.parcels() {
+		l.uncount(p)
+	}
 }
 
 // Has tells whether a source is being released.
@@ -214,8 +239,15 @@ func (l *Lane) GivenBack(s job.Source, refs []job.Ref, notBefore time.Time) {
 	}
 }
 
-// refund gives pace back for calls that were never made.
+// refund gives back the pace of calls that were never made, and the room of
+// envelopes that are done with.
 func (l *Lane) refund(f *feed, back spared) {
+	for _, p := range back.parcels {
+		l.uncount(p)
+		if p.claimed > 0 {
+			l.judge(p)
+		}
+	}
 	l.pace.refund(back.calls)
 	if f.pace != nil {
 		f.pace.refund(back.jobs)
@@ -225,13 +257,35 @@ func (l *Lane) refund(f *feed, back spared) {
 	}
 }
 
+// uncount gives the room of an envelope back, once.
+func (l *Lane) uncount(p *parcel) {
+	if !p.uncounted {
+		p.uncounted = true
+		l.seat.free()
+	}
+}
+
+// judge takes in how an envelope went.
+func (l *Lane) judge(p *parcel) {
+	before := l.health.aside
+	changed := l.health.judge(p.well(), p.probe, p.why, time.Now())
+	l.seat.restrict(l.health.bad, l.health.aside != nil)
+	switch {
+	case !changed:
+	case l.health.aside != nil:
+		l.cfg.Log.Warn("a sender is sidelined until it answers again", "sender", l.sender, "reason", l.health.aside.Reason)
+	default:
+		l.cfg.Log.Info("a sender that was sidelined has its full share again", "sender", l.sender, "after", time.Since(before.Since).Round(time.Millisecond))
+	}
+}
+
 // Again releases everything again that has no record: the queue was lost.
 func (l *Lane) Again() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	for _, f := range l.feeds {
-		f.abandoned(now.Add(time.Hour), now)
+		l.refund(f, f.abandoned(now.Add(time.Hour), now))
 	}
 	l.poke()
 }
@@ -326,23 +380,29 @@ func (l *Lane) enqueue(ctx context.Context, e envelope) bool {
 // overdue collects held jobs that are due again, and claims that nobody may
 // still be working on. It also finds what was released and never recorded.
 func (l *Lane) overdue(now time.Time) (due, unknown []*ledger.Append) {
-	for _, f := range l.feeds {
+	manned := l.cfg.Share.manned()
+	for _, f := range slices.Clone(l.feeds) { // a refund may end a closed one
 		if f.loading {
 			continue
 		}
 		if !f.paused {
 			for _, it := range f.held.popDue(now, maxDue) {
 				due = append(due, appendOf(f, it.ref, ledger.Record{
-					State: job.Pending, From: job.Held, FromReason: it.reason, Prev: it.ref.Seq, Attempt: it.ref.Attempt, At: now, By: "lane",
+					State: job.Pending, From: job.Held, FromReason: it.reason, Prev: it.ref.Seq, Attempt: it.ref.Attempt, At: now, By: writer,
 				}))
 			}
 		}
-		f.abandoned(now.Add(-l.cfg.Repair), now)
+		l.refund(f, f.abandoned(now.Add(-l.cfg.Repair), now))
 		for _, o := range f.out {
+			// No worker can be at this envelope any more, so it takes no
+			// room. While there are no workers it waits for them.
+			if p := o.parcel; p != nil && manned && now.Sub(p.at) >= l.cfg.Lease {
+				l.uncount(p)
+			}
 			if o.claimed != 0 && !o.settled && now.Sub(o.seen) >= o.stands+l.cfg.Margin {
 				o.settled = true
 				unknown = append(unknown, appendOf(f, o.ref, ledger.Record{
-					State: job.Unknown, From: job.Claimed, Prev: o.claimed, Attempt: o.ref.Attempt + 1, At: now, By: "lane",
+					State: job.Unknown, From: job.Claimed, Prev: o.claimed, Attempt: o.ref.Attempt + 1, At: now, By: writer,
 					Reason: reason.OutcomeUnknown, Evidence: "claimed, and no outcome was recorded within the claim's deadline and margin",
 				}))
 			}
@@ -409,12 +469,17 @@ type todo struct {
 	hungry   *feed // needs its chunk read
 	chunk    int
 	wait     time.Duration
+	refused  bool // for want of the workers' room
 }
 
 // next picks what to do next. Sources take turns.
 func (l *Lane) next(now time.Time) todo {
 	out := todo{wait: idle}
-	if l.paused {
+	if len(l.feeds) == 0 {
+		out.wait = asleep
+	}
+	if l.paused || len(l.feeds) == 0 {
+		l.rested()
 		return out
 	}
 	unclaimed := 0
@@ -429,9 +494,21 @@ func (l *Lane) next(now time.Time) todo {
 		if t.envelope != nil || t.hungry != nil {
 			return t
 		}
-		out.wait = min(out.wait, t.wait)
+		out.wait, out.refused = min(out.wait, t.wait), out.refused || t.refused
+	}
+	switch {
+	case !out.refused:
+		l.rested()
+	case l.starved.IsZero():
+		l.starved = now
 	}
 	return out
+}
+
+// rested says that room is not what the lane waits for.
+func (l *Lane) rested() {
+	l.starved = time.Time{}
+	l.seat.rest()
 }
 
 // from picks what to do for one source.
@@ -443,6 +520,12 @@ func (l *Lane) from(f *feed, room int, now time.Time) todo {
 		return todo{wait: min(rest, idle)}
 	}
 	n := l.size
+	if l.health.aside != nil {
+		if rest := l.health.next.Sub(now); rest > 0 {
+			return todo{wait: min(rest, idle)}
+		}
+		n = 1
+	}
 	if f.pace != nil {
 		n = min(n, max(1, int(int64(ahead/time.Microsecond)/f.pace.charge.Cost)))
 	}
@@ -463,8 +546,12 @@ func (l *Lane) from(f *feed, room int, now time.Time) todo {
 			return todo{wait: at.Sub(now)}
 		}
 	}
-	jobs := f.take(n, l.batch, now)
+	if !l.seat.take(n) {
+		return todo{wait: idle, refused: true}
+	}
+	jobs := f.take(n, l.batch, l.health.aside != nil, now)
 	if len(jobs) == 0 {
+		l.seat.free()
 		return todo{}
 	}
 	l.pace.spend(l.calls(len(jobs)), now)
@@ -506,9 +593,12 @@ type Load struct {
 	Held      int    `json:"held"`
 	Waiting   int    `json:"waiting"` // given back, to go again
 
-	// Oldest is how long ago the job was released that a worker should claim
-	// next; 0 where none is with the workers.
+	// Oldest is how long jobs have waited for workers: since the one was
+	// released that should be claimed next, or since the lane has more to
+	// release than the workers have room for; 0 where neither is so.
 	Oldest time.Duration `json:"oldest"`
+
+	Sidelined *Sidelined `json:"sidelined,omitempty"` // nil: it is not
 }
 
 // Load returns what the lane has in hand.
@@ -517,6 +607,13 @@ func (l *Lane) Load() Load {
 	defer l.mu.Unlock()
 	out := Load{Sender: l.sender, Paused: l.paused, Sources: len(l.feeds)}
 	now := time.Now()
+	if !l.starved.IsZero() && l.health.aside == nil {
+		out.Oldest = now.Sub(l.starved)
+	}
+	if a := l.health.aside; a != nil {
+		at := *a
+		out.Sidelined = &at
+	}
 	for _, f := range l.feeds {
 		out.Oldest = max(out.Oldest, f.oldest(now))
 		out.Unclaimed, out.Claimed = out.Unclaimed+f.idle, out.Claimed+len(f.out)-f.idle

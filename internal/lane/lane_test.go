@@ -124,12 +124,16 @@ func (w *world) records() []ledger.Record {
 	return slices.Clone(w.appends)
 }
 
-const repair, margin = 30 * time.Second, 3 * time.Second
+const repair, margin, lease = 30 * time.Second, 3 * time.Second, 15 * time.Second
 
 func laneOf(perSecond, burst int, batch bool) (*Lane, *world) {
+	return laneAt(NewShare(1000), sender.Spec{ID: "bakery", Batch: batch, Rate: sender.Rate{PerSecond: perSecond, Burst: burst}})
+}
+
+// laneAt is a lane that shares the workers with others.
+func laneAt(share *Share, s sender.Spec) (*Lane, *world) {
 	w := &world{}
-	s := &sender.Spec{ID: "bakery", Batch: batch, Rate: sender.Rate{PerSecond: perSecond, Burst: burst}}
-	w.lane = New(s, Config{Queue: w, Commits: w, Log: slog.New(slog.DiscardHandler), Repair: repair, Margin: margin})
+	w.lane = New(&s, Config{Queue: w, Commits: w, Share: share, Log: slog.New(slog.DiscardHandler), Repair: repair, Margin: margin, Lease: lease})
 	return w.lane, w
 }
 

@@ -150,6 +150,15 @@ func (m *model) check() {
 	if idle != f.idle {
 		m.t.Fatalf("%d are out unclaimed, counted as %d", idle, f.idle)
 	}
+	envelopes := 0
+	for p := range f.parcels() {
+		if !p.uncounted {
+			envelopes++
+		}
+	}
+	if got := m.lane.seat.out; got != envelopes || m.lane.seat.granted {
+		m.t.Fatalf("%d envelopes are out, and the share counts %d", envelopes, got)
+	}
 	for i := range m.members.n {
 		k := key(i)
 		state := m.last[k].Record.State

@@ -1,7 +1,7 @@
 // Package queue hands envelopes to workers now, through asynq. It holds no
 // future and no truth: a task may be lost, repeated or run twice at a time,
 // and the ledger makes all three harmless. Nothing ever asks it what it
-// holds.
+// holds, only who works.
 package queue
 
 import (
@@ -33,14 +33,15 @@ const (
 
 // Queue puts envelopes where workers take them.
 type Queue struct {
-	client *asynq.Client
-	prefix string
+	client    *asynq.Client
+	inspector *asynq.Inspector
+	prefix    string
 }
 
 // New returns a queue on the given Redis. The prefix keeps installations
 // apart.
 func New(rdb redis.UniversalClient, prefix string) *Queue {
-	return &Queue{client: asynq.NewClientFromRedisClient(rdb), prefix: prefix}
+	return &Queue{client: asynq.NewClientFromRedisClient(rdb), inspector: asynq.NewInspectorFromRedisClient(rdb), prefix: prefix}
 }
 
 func name(prefix, q string) string {
@@ -71,6 +72,23 @@ func (q *Queue) Enqueue(ctx context.Context, e job.Envelope, urgent bool) error 
 		return fmt.Errorf("enqueue envelope of %s: %w", e.Source.Name, err)
 	}
 	return nil
+}
+
+// Slots returns how many envelopes the workers of this installation deliver at
+// a time, by what each of them told Redis in the last ten seconds. Those that
+// take nothing more don't count.
+func (q *Queue) Slots() (int, error) {
+	all, err := q.inspector.Servers()
+	if err != nil {
+		return 0, fmt.Errorf("count workers: %w", err)
+	}
+	n := 0
+	for _, s := range all {
+		if _, ours := s.Queues[name(q.prefix, broadcasts)]; ours && s.Status == "active" {
+			n += s.Concurrency
+		}
+	}
+	return n, nil
 }
 
 // Handler delivers one envelope. It must return within the deadline of ctx.

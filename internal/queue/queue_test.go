@@ -213,6 +213,43 @@ func TestUrgentOvertakes(t *testing.T) {
 	}
 }
 
+// What the workers of this installation deliver at a time is told by what they
+// tell of themselves; those of others, and those that have stopped, don't count.
+func TestSlots(t *testing.T) {
+	t.Parallel()
+	rdb := open(t)
+	idle := func(context.Context, job.Envelope) {}
+	counted := func(prefix string, want int) {
+		t.Helper()
+		q, limit := New(rdb, prefix), time.After(60*time.Second)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			got, err := q.Slots()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got == want {
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-limit:
+				t.Fatalf("not within 60 s: %q has %d slots, want %d", prefix, got, want)
+			}
+		}
+	}
+	counted("t1", 0)
+	serve(t, rdb, "t1", 7, silent(), idle)
+	stop := serve(t, rdb, "t1", 1, silent(), idle)
+	serve(t, rdb, "t2", 24, silent(), idle)
+	counted("t1", 8)
+	counted("t2", 24)
+	stop()
+	counted("t1", 7)
+	counted("", 0)
+}
+
 // Stop takes nothing new, and what is at work comes to its end.
 func TestStopWaitsForWhatIsAtWork(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,7 @@ func (r Role) Redis(prefix string) []Rule {
 			{"(~" + tag + "* +eval +evalsha +set +hset +hdel +del +unlink)", "projecting facts"},
 			{"+scan", "finding what another projection left; it tells the names of all keys"},
 			{"+sadd +exists +hset +lpush", "queueing"},
+			{"(~asynq:servers* ~asynq:workers* +eval +evalsha +zrangebyscore +zremrangebyscore +get +hvals)", "counting the workers"},
 		})
 	case Worker:
 		return join(everyone, gate, []Rule{

@@ -260,7 +260,10 @@ func (h *house) schedule(t *testing.T, log *slog.Logger, e *engine.Engines) (*ri
 	rig.Loop(t, tally.Run)
 	rig.Loop(t, func(ctx context.Context) error {
 		return l.Run(ctx, func(ctx context.Context) error {
-			leader := scheduler.NewLeader(s, lane.Config{Queue: queue.New(e.Redis.Queue, h.prefix), Commits: r.Commits, Log: log, Repair: time.Minute, Margin: time.Second})
+			leader := scheduler.NewLeader(s, lane.Config{
+				Queue: queue.New(e.Redis.Queue, h.prefix), Commits: r.Commits, Share: lane.NewShare(2), Log: log,
+				Repair: time.Minute, Margin: time.Second, Lease: time.Minute,
+			})
 			projector := facts.NewProjector(e.NATS, e.JetStream, r.View, r.Names, leader, log)
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { projector.Run(ctx); return nil })
@@ -329,6 +332,12 @@ func TestRolesSuffice(t *testing.T) {
 				t.Errorf("the worker is bound to %q, %v", v, err)
 			}
 
+			q := queue.New(se.Redis.Queue, prefix)
+			rig.Until(t, "the scheduler has counted the worker", func() bool {
+				n, err := q.Slots()
+				rig.Must(t, err)
+				return n == 2
+			})
 			h.tokens(t, r, slog)
 			h.log(t, r)
 			r.Apply(t, bakery)

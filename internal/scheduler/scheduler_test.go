@@ -1,6 +1,7 @@
 package scheduler_test
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"sync"
@@ -31,6 +32,8 @@ type world struct {
 	tally *ledger.Tally
 	stop  []func()
 	began chan struct{} // a freeze has begun
+	queue lane.Queue    // nil: the world's own
+	share *lane.Share
 
 	mu   sync.Mutex
 	end  func(i int) (ledger.Record, bool) // of the i-th released job; false: leave it
@@ -96,7 +99,7 @@ message: {text: "Hello"}
 
 func newWorld(t *testing.T, contacts int, docs string) *world {
 	t.Helper()
-	w := &world{Rooms: rig.Open(t, engines), t: t, began: make(chan struct{}, 1), end: all(job.Sent, "")}
+	w := &world{Rooms: rig.Open(t, engines), t: t, began: make(chan struct{}, 1), end: all(job.Sent, ""), share: lane.NewShare(24)}
 	w.Apply(t, rig.Bakery+docs)
 	w.Contacts(t, "bakery", contacts)
 	w.Settled(t, nil)
@@ -131,9 +134,17 @@ func (w *world) boot() {
 		NATS: engines.NATS, Names: w.Names, Defs: w.Defs, Facts: w.Facts, Audiences: w.Audiences, Ledger: w.Ledger, Commits: w.Commits, Tally: tally,
 		Tracer: tracer{w.Tracer, w.began}, Log: w.Log,
 	})
-	w.lead = scheduler.NewLeader(w.sched, lane.Config{Queue: w, Commits: w.Commits, Log: w.Log, Repair: time.Minute, Margin: 100 * time.Millisecond})
+	w.lead = scheduler.NewLeader(w.sched, lane.Config{
+		Queue: cmp.Or[lane.Queue](w.queue, w), Commits: w.Commits, Share: w.share, Log: w.Log, Repair: time.Minute, Margin: 100 * time.Millisecond, Lease: time.Minute,
+	})
 	counting := rig.Lead(w.t, tally, w)
 	w.stop = []func(){rig.Loop(w.t, w.lead.Run), counting}
+}
+
+// hand starts a scheduler anew that hands envelopes to somebody else.
+func (w *world) hand(q lane.Queue, share *lane.Share) {
+	w.queue, w.share = q, share
+	w.restart()
 }
 
 // restart is a crash: what the tally had not checkpointed is counted again.

@@ -24,6 +24,7 @@ type Spec struct {
 	Capabilities []string    `yaml:"capabilities,omitempty" json:"capabilities,omitempty"`
 	Rate         Rate        `yaml:"rate,omitempty" json:"rate,omitzero"`
 	Batch        bool        `yaml:"batch,omitempty" json:"batch,omitempty"`
+	Weight       int         `yaml:"weight,omitempty" json:"weight,omitempty"` // of the workers, where they are short; 0: 1
 	Timezone     string      `yaml:"timezone,omitempty" json:"timezone,omitempty"`
 	QuietHours   *QuietHours `yaml:"quiet_hours,omitempty" json:"quiet_hours,omitempty"`
 	AdWindow     int         `yaml:"ad_window_hours,omitempty" json:"ad_window_hours,omitempty"`
@@ -49,6 +50,9 @@ type QuietHours struct {
 // DefaultRate is the cap of a sender that names none: what Meta's rate page
 // of 2026-03-23 allows a Page for text, messages per second.
 const DefaultRate = 300
+
+// MaxWeight is the largest weight: so many times what others get at least.
+const MaxWeight = 100
 
 // ValidID tells whether s can be the id of a document: 1 to 63 characters
 // out of a-z, 0-9 and '-', neither beginning nor ending with '-'.
@@ -83,6 +87,9 @@ func (s *Spec) Validate() error {
 	}
 	if err := s.Limit().Validate(); err != nil {
 		return fmt.Errorf("sender %s: %w", s.ID, err)
+	}
+	if s.Weight < 0 || s.Weight > MaxWeight {
+		return fmt.Errorf("sender %s: weight %d: want 1 to %d", s.ID, s.Weight, MaxWeight)
 	}
 	if s.AdWindow < 0 || s.AdWindow > 168 {
 		return fmt.Errorf("sender %s: ad_window_hours %d: want 0 to 168", s.ID, s.AdWindow)
@@ -128,6 +135,9 @@ func (s *Spec) Limit() rate.Limit {
 	}
 	return l
 }
+
+// Share returns the sender's weight with its default filled in, 1 to MaxWeight.
+func (s *Spec) Share() int { return max(1, s.Weight) }
 
 // EnvelopeSize returns how many jobs of the sender travel together: what its
 // rate lets through in half a second, 1 to job.MaxJobs. It is also what every

@@ -63,6 +63,11 @@ func TestValidate(t *testing.T) {
 		{"burst", func(s *Spec) { s.Rate = Rate{PerSecond: 5, Burst: 6} }, "sender bakery: rate.burst 6: must be 1 to per_second, 5"},
 		{"burst below none", func(s *Spec) { s.Rate.Burst = -1 }, "sender bakery: rate.burst -1: must be 1 to per_second, 300"},
 
+		{"least weight", func(s *Spec) { s.Weight = 1 }, ""},
+		{"largest weight", func(s *Spec) { s.Weight = MaxWeight }, ""},
+		{"too heavy", func(s *Spec) { s.Weight = MaxWeight + 1 }, "sender bakery: weight 101: want 1 to 100"},
+		{"lighter than nothing", func(s *Spec) { s.Weight = -1 }, "sender bakery: weight -1: want 1 to 100"},
+
 		{"a week of ads", func(s *Spec) { s.AdWindow = 168 }, ""},
 		{"more than a week", func(s *Spec) { s.AdWindow = 169 }, "sender bakery: ad_window_hours 169: want 0 to 168"},
 		{"less than none", func(s *Spec) { s.AdWindow = -1 }, "sender bakery: ad_window_hours -1: want 0 to 168"},
@@ -82,6 +87,15 @@ func TestValidate(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestShare(t *testing.T) {
+	t.Parallel()
+	for weight, want := range map[int]int{0: 1, 1: 1, 2: 2, MaxWeight: MaxWeight} {
+		if got := spec(func(s *Spec) { s.Weight = weight }).Share(); got != want {
+			t.Errorf("a weight of %d counts as %d, want %d", weight, got, want)
 		}
 	}
 }
