@@ -30,6 +30,10 @@ func wireSender(n *sender.Spec, c facts.Control, loads []lane.Load) client.Sende
 	for _, l := range loads {
 		if l.Sender == n.ID {
 			out.Load = &client.LaneLoad{Sources: l.Sources, Unclaimed: l.Unclaimed, Claimed: l.Claimed, Held: l.Held, Waiting: l.Waiting}
+			if l.Sidelined != nil {
+				aside := client.Sidelined(*l.Sidelined)
+				out.Load.Sidelined = &aside
+			}
 		}
 	}
 	return out
@@ -38,7 +42,7 @@ func wireSender(n *sender.Spec, c facts.Control, loads []lane.Load) client.Sende
 func wireSenderSpec(n *sender.Spec) client.SenderSpec {
 	out := client.SenderSpec{
 		Kind: n.Kind, ID: n.ID, Channel: n.Channel, Account: n.Account, Credential: n.Credential, AppSecret: n.AppSecret,
-		Capabilities: n.Capabilities, Rate: client.Rate(n.Rate), Batch: n.Batch, Timezone: n.Timezone,
+		Capabilities: n.Capabilities, Rate: client.Rate(n.Rate), Batch: n.Batch, Weight: n.Weight, Timezone: n.Timezone,
 		AdWindow: n.AdWindow, RelaxFlows: n.RelaxFlows, NumberType: n.NumberType,
 		Restricted: n.Restricted, Withdrawn: n.Withdrawn, Disclosure: n.Disclosure,
 	}

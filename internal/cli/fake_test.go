@@ -38,7 +38,9 @@ func newTalkingFake() (*httptest.Server, *fake) {
 	f := &fake{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/apply", f.apply)
-	mux.HandleFunc("GET /v1/senders", func(w http.ResponseWriter, _ *http.Request) { lines(w, openSender(), pausedSender()) })
+	mux.HandleFunc("GET /v1/senders", func(w http.ResponseWriter, _ *http.Request) {
+		lines(w, openSender(), pausedSender(), sidelinedSender())
+	})
 	mux.HandleFunc("GET /v1/senders/{id}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, pausedSender()) })
 	mux.HandleFunc("POST /v1/senders/{id}/{verb}", f.sender)
 	mux.HandleFunc("POST /v1/senders/{id}/contacts", f.contacts)
@@ -311,6 +313,12 @@ func openSender() client.Sender {
 		Kind: "Sender", ID: "bakery", Channel: "messenger", Account: "1234567890", Credential: "env:BAKERY_TOKEN", Rate: client.Rate{PerSecond: 300}, Batch: true,
 		Timezone: "Europe/Oslo", QuietHours: &client.QuietHours{From: "21:00", To: "08:00"}, Capabilities: []string{"utility", "human_agent"},
 	}}
+}
+
+func sidelinedSender() client.Sender {
+	return client.Sender{ID: "kiosk", State: "open", Spec: client.SenderSpec{
+		Kind: "Sender", ID: "kiosk", Channel: "messenger", Account: "1234567891", Credential: "env:KIOSK_TOKEN", Weight: 3,
+	}, Load: &client.LaneLoad{Sources: 2, Claimed: 1, Waiting: 1499, Sidelined: &client.Sidelined{Reason: reason.OutcomeUnknown, Since: day(9, 58, 3)}}}
 }
 
 func pausedSender() client.Sender {

@@ -32,7 +32,7 @@ func stateColor(state string) console.Color {
 	switch state {
 	case "sent", "delivered", "read", "done", "open", "send", "created":
 		return console.Green
-	case "blocked", "block", "paused", "expired":
+	case "blocked", "block", "paused", "sidelined", "expired":
 		return console.Yellow
 	case "failed", "cancelled":
 		return console.Red

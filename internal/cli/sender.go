@@ -81,8 +81,24 @@ func listSenders(t *console.Terminal, list iter.Seq2[client.Sender, error]) erro
 		if v.Load != nil {
 			hand = console.Count(v.Load.Unclaimed + v.Load.Claimed + v.Load.Waiting)
 		}
-		return []string{v.ID, v.Spec.Channel, v.Spec.Account, v.State, senderRate(v.Spec), hand, whyPaused(v)}
+		return []string{v.ID, v.Spec.Channel, v.Spec.Account, senderState(v), senderRate(v.Spec), hand, whyPaused(v)}
 	})
+}
+
+func weight(v client.SenderSpec) string {
+	if v.Weight == 0 {
+		return ""
+	}
+	return console.Count(v.Weight)
+}
+
+// senderState is sidelined for an open sender of which only single messages
+// are tried.
+func senderState(v client.Sender) string {
+	if v.State == client.SenderOpen && v.Load != nil && v.Load.Sidelined != nil {
+		return "sidelined"
+	}
+	return v.State
 }
 
 func senderRate(v client.SenderSpec) string {
@@ -94,14 +110,17 @@ func senderRate(v client.SenderSpec) string {
 
 // whyPaused is the reason in words, where there are words for it.
 func whyPaused(v client.Sender) string {
-	if v.Why != "" {
+	switch {
+	case v.Why != "":
 		return v.Why
+	case senderState(v) == "sidelined":
+		return string(v.Load.Sidelined.Reason)
 	}
 	return string(v.Reason)
 }
 
 func writeSender(t *console.Terminal, v client.Sender) error {
-	fmt.Fprintf(t, "%s  %s\n\n", t.Paint(console.Bold, v.ID), t.Paint(stateColor(v.State), v.State))
+	fmt.Fprintf(t, "%s  %s\n\n", t.Paint(console.Bold, v.ID), t.Paint(stateColor(senderState(v)), senderState(v)))
 	quiet := ""
 	if q := v.Spec.QuietHours; q != nil {
 		quiet = q.From + " to " + q.To
@@ -112,10 +131,13 @@ func writeSender(t *console.Terminal, v client.Sender) error {
 	}
 	fs := []field{
 		{"why", whyPaused(v)}, {"since", stamp(v.Since)}, {"channel", v.Spec.Channel}, {"account", v.Spec.Account}, {"credential", v.Spec.Credential},
-		{"app secret", v.Spec.AppSecret}, {"capabilities", strings.Join(v.Spec.Capabilities, ", ")}, {"rate", senderRate(v.Spec)},
+		{"app secret", v.Spec.AppSecret}, {"capabilities", strings.Join(v.Spec.Capabilities, ", ")}, {"rate", senderRate(v.Spec)}, {"weight", weight(v.Spec)},
 		{"batch", ifSo(v.Spec.Batch, "Graph batches")}, {"timezone", v.Spec.Timezone}, {"quiet hours", quiet}, {"ad window", window},
 	}
 	if l := v.Load; l != nil {
+		if a := l.Sidelined; a != nil {
+			fs = append(fs, field{"sidelined", fmt.Sprintf("since %s; only single messages are tried until it answers again", stamp(a.Since))})
+		}
 		fs = append(fs, field{"in hand", fmt.Sprintf("%s with the workers, %s claimed, %s to go again, %s held; of %s",
 			console.Count(l.Unclaimed), console.Count(l.Claimed), console.Count(l.Waiting), console.Count(l.Held), console.Nouns(l.Sources, "broadcast"))})
 	}

@@ -32,15 +32,16 @@ func views() map[string]func(*console.Terminal) error {
 		"audit_early": func(t *console.Terminal) error {
 			return writeAudit(t, "summer", client.Audit{State: "scheduled", Balanced: true})
 		},
-		"broadcast":     func(t *console.Terminal) error { return writeBroadcast(t, doneBroadcast()) },
-		"forecast":      func(t *console.Terminal) error { return writeForecast(t, "spring-menu", aForecast()) },
-		"letter":        func(t *console.Terminal) error { return writeLetter(t, letters()[1]) },
-		"progress":      progress,
-		"sender":        func(t *console.Terminal) error { return writeSender(t, openSender()) },
-		"sender_paused": func(t *console.Terminal) error { return writeSender(t, pausedSender()) },
-		"story_blocked": func(t *console.Terminal) error { return writeStory(t, blockedStory()) },
-		"story_sent":    func(t *console.Terminal) error { return writeStory(t, sentStory()) },
-		"story_held":    func(t *console.Terminal) error { return writeStory(t, heldStory()) },
+		"broadcast":        func(t *console.Terminal) error { return writeBroadcast(t, doneBroadcast()) },
+		"forecast":         func(t *console.Terminal) error { return writeForecast(t, "spring-menu", aForecast()) },
+		"letter":           func(t *console.Terminal) error { return writeLetter(t, letters()[1]) },
+		"progress":         progress,
+		"sender":           func(t *console.Terminal) error { return writeSender(t, openSender()) },
+		"sender_sidelined": func(t *console.Terminal) error { return writeSender(t, sidelinedSender()) },
+		"sender_paused":    func(t *console.Terminal) error { return writeSender(t, pausedSender()) },
+		"story_blocked":    func(t *console.Terminal) error { return writeStory(t, blockedStory()) },
+		"story_sent":       func(t *console.Terminal) error { return writeStory(t, sentStory()) },
+		"story_held":       func(t *console.Terminal) error { return writeStory(t, heldStory()) },
 		"tokens": func(t *console.Terminal) error {
 			return listTokens(t, func(yield func(client.Token, error) bool) {
 				for _, k := range someTokens() {

@@ -98,6 +98,7 @@ type SenderSpec struct {
 	Capabilities []string    `json:"capabilities,omitempty"`
 	Rate         Rate        `json:"rate,omitzero"`
 	Batch        bool        `json:"batch,omitempty"`
+	Weight       int         `json:"weight,omitempty"`   // of the workers, where they are short; 0: 1
 	Timezone     string      `json:"timezone,omitempty"` // IANA name
 	QuietHours   *QuietHours `json:"quiet_hours,omitempty"`
 	AdWindow     int         `json:"ad_window_hours,omitempty"` // hours
@@ -127,6 +128,14 @@ type LaneLoad struct {
 	Claimed   int `json:"claimed"`
 	Held      int `json:"held"`
 	Waiting   int `json:"waiting"` // given back, to go again
+
+	Sidelined *Sidelined `json:"sidelined,omitempty"` // nil: the lane has its full share of the workers
+}
+
+// Sidelined says why a sender gets only single messages tried.
+type Sidelined struct {
+	Reason reason.Code `json:"reason"` // of the last messages that came back, or got no answer
+	Since  time.Time   `json:"since"`
 }
 
 // BadRow is one row of a CSV that was not taken in.
