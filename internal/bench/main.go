@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -19,6 +20,8 @@ func main() {
 	var b bench
 	flag.IntVar(&b.messages, "messages", 20_000, "messages of each throughput measurement")
 	flag.IntVar(&b.recipients, "recipients", 1_000_000, "recipients of the large launch; 0 leaves it out")
+	flag.IntVar(&b.waiting, "waiting", 1_000_000, "messages that wait for one sender beside 200 with one each; 0 leaves it out")
+	flag.StringVar(&b.only, "only", "", "the one part to run, by its first words")
 	flag.StringVar(&b.dir, "dir", "", "where the engines keep their data (default: a new temporary directory)")
 	flag.StringVar(&b.profile, "profile", "", "where to write profiles of the sending: FILE.singles, FILE.batches, and FILE.allocs of both")
 	verbose := flag.Bool("v", false, "log what the engines say")
@@ -37,10 +40,10 @@ func main() {
 
 // bench is one run.
 type bench struct {
-	messages, recipients int
-	dir, profile         string
-	log                  *slog.Logger
-	rows                 []row
+	messages, recipients, waiting int
+	dir, profile, only            string
+	log                           *slog.Logger
+	rows                          []row
 }
 
 // row is one line of the table.
@@ -62,7 +65,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 		{"sending against a bare loop of HTTP posts", b.sending},
 		{"a sender's rate as the bottleneck", b.pacing},
 		{"a large launch", b.launch},
+		{"many small senders beside a large one", b.fairness},
 	} {
+		if !strings.HasPrefix(part.name, b.only) {
+			continue
+		}
 		fmt.Fprintf(os.Stderr, "%s …\n", part.name)
 		began := time.Now()
 		if err := part.run(ctx); err != nil {

@@ -239,25 +239,11 @@ func (in *instance) send(ctx context.Context, id string) (time.Duration, error) 
 	if _, err := in.api.Launch(ctx, id, bulkAdvice); err != nil {
 		return 0, err
 	}
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		b, err := in.api.Broadcast(ctx, id)
-		if err != nil {
-			return 0, err
-		}
-		if b.Over() {
-			if b.Counts["sent"] != b.Frozen.Contacts {
-				return 0, fmt.Errorf("%s: %v of %d", id, b.Counts, b.Frozen.Contacts)
-			}
-			return b.ClosedAt.Sub(b.Frozen.At), nil
-		}
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-tick.C:
-		}
+	b, err := in.over(ctx, id)
+	if err != nil {
+		return 0, err
 	}
+	return b.ClosedAt.Sub(b.Frozen.At), nil
 }
 
 func (b *bench) sending(ctx context.Context) (err error) {
@@ -461,22 +447,13 @@ func (b *bench) launch(ctx context.Context) (err error) {
 	}
 	began = time.Now()
 	peak := base
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	err = in.poll(ctx, func() (bool, error) {
 		peak = max(peak, live())
 		p, err := in.api.Progress(ctx, "large")
-		if err != nil {
-			return err
-		}
-		if p.Counts.Sent > 0 {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
+		return p.Counts.Sent > 0, err
+	})
+	if err != nil {
+		return err
 	}
 	first := time.Since(began)
 	if _, err := in.api.Cancel(ctx, "large"); err != nil {
