@@ -151,7 +151,7 @@ func (s *Store) read(ctx context.Context, of state) (map[string]Token, error) {
 		if len(m.Data) == 0 { // somebody deleted it by hand
 			return nil
 		}
-		if err := json.Unmarshal(m.Data, &t); err != nil || t.ID != id {
+		if json.Unmarshal(m.Data, &t) != nil || t.ID != id {
 			s.log.WarnContext(ctx, "a token can't be read; it admits nobody", "token", id, "sequence", m.Seq)
 			return nil
 		}

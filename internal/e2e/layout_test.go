@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
@@ -228,16 +226,5 @@ func engineProcess(t *testing.T, addr, path string, args ...string) *child {
 		}
 		return err == nil
 	})
-	return c
-}
-
-// queue returns a client of the layout's Redis.
-func (l *layout) queue() *redis.Client {
-	o, err := redis.ParseURL(l.redisURL)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	c := redis.NewClient(o)
-	l.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
