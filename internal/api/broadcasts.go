@@ -95,8 +95,8 @@ func (s *Server) stop(a *answer, r *http.Request, verb func(context.Context, str
 	if err != nil {
 		return err
 	}
-	out := client.Stopped{Broadcast: s.wireBroadcast(st.Broadcast), InForce: st.InForce, InFlight: st.InFlight}
-	return writeJSON(a, statusIf(out.InForce && out.InFlight == 0), out)
+	out := client.Stopped{Broadcast: s.wireBroadcast(st.Broadcast), InForce: st.InForce, InFlight: st.InFlight, Uncounted: !st.Counted}
+	return writeJSON(a, statusIf(out.InForce && !out.Uncounted && out.InFlight == 0), out)
 }
 
 func (s *Server) progress(a *answer, r *http.Request) error {

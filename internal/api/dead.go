@@ -15,14 +15,14 @@ import (
 // ledger holds when it is asked for.
 const catchUpTimeout = 10 * time.Second
 
-// current makes the letters what the ledger says now.
+// current waits until the letters are what the ledger says now.
 func (s *Server) current(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
-	if err := s.Tally.CatchUpAll(ctx); err != nil {
+	if err := s.Tally.Stored(ctx); err != nil {
 		return fmt.Errorf("the dead letters are behind the ledger: %w", err)
 	}
-	return s.Dead.Flush(ctx)
+	return nil
 }
 
 func (s *Server) dead(a *answer, r *http.Request) error {

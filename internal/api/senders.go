@@ -102,12 +102,14 @@ func (s *Server) moveSender(a *answer, r *http.Request, to facts.Control) error 
 	}
 	out := client.MovedSender{InForce: s.inForce(ctx, seq)}
 	if to.State == facts.Paused {
-		out.InFlight = s.Scheduler.SenderLine(ctx, id)
+		var counted bool
+		out.InFlight, counted = s.Scheduler.SenderLine(ctx, id)
+		out.Uncounted = !counted
 	}
 	if out.Sender, err = s.loadedSender(ctx, id); err != nil {
 		return err
 	}
-	return writeJSON(a, statusIf(out.InForce && out.InFlight == 0), out)
+	return writeJSON(a, statusIf(out.InForce && !out.Uncounted && out.InFlight == 0), out)
 }
 
 // inForce waits for as long as a pause may take.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -72,10 +73,57 @@ func (s *side) lead(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { projector.Run(ctx); return nil })
 	g.Go(func() error { return onNewEpoch(ctx, projector, leader.Lost) })
-	g.Go(func() error { return <-s.tally.Lead(ctx, s.dead.Flush, leader, s.dead) })
+	g.Go(func() error { return blind(ctx, projector) })
+	g.Go(func() error { return s.derive(ctx, leader) })
 	g.Go(func() error { s.manned(ctx, q, share); return nil })
 	g.Go(func() error { return leader.Run(ctx) })
 	return g.Wait()
+}
+
+// lastCheckpoint bounds how long the last checkpoint of a term may take.
+const lastCheckpoint = 5 * time.Second
+
+// derive keeps what is derived from the ledger, until ctx ends and the last of
+// it is stored.
+func (s *side) derive(ctx context.Context, leader *scheduler.Leader) error {
+	led := s.tally.Lead(ctx, s.dead.Flush, leader, s.dead)
+	select {
+	case err := <-led:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-led:
+		return err
+	case <-time.After(lastCheckpoint): // nobody counts any more: the process is ending
+		return nil
+	}
+}
+
+// blindFor is how long a leader may project nothing before it lets another
+// try: it may be this process alone that does not reach Redis.
+const blindFor = 15 * time.Second
+
+// blind returns an error once the gate was closed for blindFor and the
+// projection did not move.
+func blind(ctx context.Context, p *facts.Projector) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	well, was := time.Now(), uint64(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		_, open, _ := p.Opened()
+		if at := p.Watermark(); open || at != was {
+			well, was = time.Now(), at
+		}
+		if time.Since(well) >= blindFor {
+			return fmt.Errorf("facts could not be projected for %v", blindFor)
+		}
+	}
 }
 
 // countEvery is how often the leader asks how many workers there are, and

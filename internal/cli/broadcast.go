@@ -109,9 +109,7 @@ func (s *session) stopped(b client.Stopped) error {
 	if !b.InForce {
 		s.notInForce()
 	}
-	if b.InFlight > 0 {
-		fmt.Fprintf(s.err, "on their way, and may still arrive: %s\n", console.Nouns(b.InFlight, "message"))
-	}
+	s.onTheWay(b.InFlight, b.Uncounted)
 	return s.moved(b.Broadcast)
 }
 

@@ -61,11 +61,19 @@ func (s *session) senderMoved(v client.MovedSender) error {
 	if !v.InForce {
 		s.notInForce()
 	}
-	if v.InFlight > 0 {
-		fmt.Fprintf(s.err, "on their way, and may still arrive: %s\n", console.Nouns(v.InFlight, "message"))
-	}
+	s.onTheWay(v.InFlight, v.Uncounted)
 	_, err := fmt.Fprintf(s.out, "%s is %s\n", v.ID, s.out.Paint(stateColor(v.State), v.State))
 	return err
+}
+
+// onTheWay says what may still arrive after a stop.
+func (s *session) onTheWay(n int, uncounted bool) {
+	switch {
+	case uncounted:
+		fmt.Fprintln(s.err, "on their way, and may still arrive: not known, since the scheduler that answered is behind the ledger")
+	case n > 0:
+		fmt.Fprintf(s.err, "on their way, and may still arrive: %s\n", console.Nouns(n, "message"))
+	}
 }
 
 // notInForce is said of what is durable but perhaps not seen by every recheck.

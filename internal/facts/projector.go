@@ -415,6 +415,9 @@ func (p *Projector) tell(seq uint64) {
 	}
 }
 
+// Watermark returns how far this projector has brought Redis.
+func (p *Projector) Watermark() uint64 { return p.at() }
+
 func (p *Projector) at() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

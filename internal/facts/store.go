@@ -370,14 +370,14 @@ func (s *Store) Each(ctx context.Context, sender string, fn func(job.Key, contac
 	})
 }
 
-// Control returns a control record and its sequence, 0 where there is none.
+// Control returns a control record and its sequence, 0 where there is none,
+// as the stream's leader has it: who finds that nothing is to be done writes
+// nothing that would find out about an older one.
 func (s *Store) Control(ctx context.Context, kind, id string) (Control, uint64, error) {
-	subj := s.names.Control(kind, id)
-	ms, err := stream.Newest(ctx, s.nc, s.names.FactsStream(), []string{subj})
+	m, ok, err := stream.Last(ctx, s.nc, s.names.FactsStream(), s.names.Control(kind, id))
 	if err != nil {
 		return Control{}, 0, fmt.Errorf("facts: %w", err)
 	}
-	m, ok := ms[subj]
 	if !ok {
 		return Control{}, 0, nil
 	}

@@ -29,6 +29,7 @@ const (
 	look   = 500 * time.Millisecond // between two looks of a follower
 	Limit  = 5 * time.Second        // unchanged for as long, the lease is free
 	margin = time.Second
+	rest   = 3 * time.Second // after leading failed here: somebody else may do better
 )
 
 // record is what stands in the lease.
@@ -85,13 +86,17 @@ type seen struct {
 // while it holds the lease is logged: somebody tries again.
 func (l *Lease) Run(ctx context.Context, lead func(context.Context) error) error {
 	var last seen
+	var again time.Time // not before
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
 		last = l.observe(ctx, last)
-		if l.free(last) {
+		if l.free(last) && !time.Now().Before(again) {
 			if held, ok := l.take(ctx, last); ok {
-				last = l.term(ctx, held, lead)
+				var err error
+				if last, err = l.term(ctx, held, lead); err != nil {
+					again = time.Now().Add(rest)
+				}
 			}
 		}
 		select {
@@ -110,7 +115,7 @@ func (l *Lease) observe(ctx context.Context, last seen) seen {
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return seen{at: time.Now()}
 	}
-	if err != nil || e.Revision() <= last.rev {
+	if err != nil || e.Revision() == last.rev {
 		return last
 	}
 	now := seen{rev: e.Revision(), at: time.Now()}
@@ -156,28 +161,36 @@ func (l *Lease) write(ctx context.Context, next record, rev uint64) (seen, bool)
 }
 
 // term leads until the lease is lost or lead returns.
-func (l *Lease) term(ctx context.Context, held seen, lead func(context.Context) error) seen {
+func (l *Lease) term(ctx context.Context, held seen, lead func(context.Context) error) (seen, error) {
 	l.log.InfoContext(ctx, "this process leads", "holder", l.holder, "term", held.Term)
 	lctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	// Not by the loop below, which may just be waiting for an answer.
+	out := time.AfterFunc(time.Until(held.until()), func() { cancel(errLost) })
+	defer out.Stop()
 	done := make(chan error, 1)
 	go func() { done <- lead(lctx) }()
-	held, err := l.renew(ctx, held, done, cancel)
-	if err != nil && ctx.Err() == nil {
+	held, err := l.renew(lctx, held, done, out)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	if err != nil {
 		l.log.WarnContext(ctx, "this process does not lead any more", "holder", l.holder, "term", held.Term, "cause", err)
 	}
-	return held
+	return held, err
 }
 
 // errLost says that the lease ran out, or is somebody else's.
 var errLost = errors.New("the lease was lost")
 
-// renew renews until the term is over, and returns once lead has.
-func (l *Lease) renew(ctx context.Context, held seen, done <-chan error, cancel context.CancelCauseFunc) (seen, error) {
+// until is when the holder gives up.
+func (s seen) until() time.Time { return s.at.Add(Limit - margin) }
+
+// renew renews until the term is over, and returns once lead has. The term is
+// over when ctx ends: at a stop, or when out has run down.
+func (l *Lease) renew(ctx context.Context, held seen, done <-chan error, out *time.Timer) (seen, error) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	out := time.NewTimer(time.Until(held.at.Add(Limit - margin)))
-	defer out.Stop()
 	for {
 		select {
 		case err := <-done:
@@ -186,24 +199,26 @@ func (l *Lease) renew(ctx context.Context, held seen, done <-chan error, cancel 
 			}
 			return l.giveBack(ctx, held), err
 		case <-ctx.Done():
-			<-done
-			return l.giveBack(ctx, held), nil
-		case <-out.C:
-			cancel(errLost)
-			return held, errors.Join(fmt.Errorf("%w: it could not be renewed for %v", errLost, Limit-margin), <-done)
+			err := <-done
+			if lost := context.Cause(ctx); errors.Is(lost, errLost) {
+				err = errors.Join(fmt.Errorf("%w: it could not be renewed for %v", lost, Limit-margin), err)
+			}
+			return l.giveBack(ctx, held), err
 		case <-tick.C:
 			next := held.record
 			next.Beat++
-			if now, ok := l.write(ctx, next, held.rev); ok {
-				held = now
-				out.Reset(time.Until(held.at.Add(Limit - margin)))
-			} else if now := l.observe(ctx, held); now.rev > held.rev && now.Holder != l.holder {
-				cancel(errLost)
-				<-done
-				return now, fmt.Errorf("%w to %s", errLost, now.Holder)
-			} else if now.rev > held.rev { // a renewal whose answer got lost
-				now.at = held.at // as old as the one before, to be safe
-				held = now
+			now, ok := l.write(ctx, next, held.rev)
+			if !ok {
+				if now = l.observe(ctx, held); now.rev != held.rev && now.Holder != l.holder {
+					out.Reset(0) // ends ctx
+					<-ctx.Done()
+					<-done
+					return now, fmt.Errorf("%w to %s", errLost, now.Holder)
+				}
+				now.at = held.at // what was stored without an answer is as old as the one before, to be safe
+			}
+			if held = now; out.Stop() {
+				out.Reset(time.Until(held.until()))
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,33 +82,27 @@ func (s *shelf) set(cut, mute bool) {
 	s.cut, s.mute = cut, mute
 }
 
-// door is one process' way to the shelf.
+// door is one process' way to the shelf. What goes through a closed one gets
+// no answer, as on a network that was cut.
 type door struct {
 	*shelf
-	mu     sync.Mutex
-	closed bool
+	closed atomic.Bool
 }
 
-func (d *door) shut(closed bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.closed = closed
-}
+func (d *door) shut(closed bool) { d.closed.Store(closed) }
 
 func (d *door) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return nil, errCut
+	if d.closed.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	return d.shelf.Get(ctx, key)
 }
 
 func (d *door) Update(ctx context.Context, key string, value []byte, rev uint64) (uint64, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return 0, errCut
+	if d.closed.Load() {
+		<-ctx.Done()
+		return 0, ctx.Err()
 	}
 	return d.shelf.Update(ctx, key, value, rev)
 }
@@ -190,7 +185,7 @@ func TestOneLeads(t *testing.T) {
 // within the limit and a look.
 func TestCutOffHandsOver(t *testing.T) {
 	t.Parallel()
-	for _, phase := range []time.Duration{0, time.Nanosecond, every / 3, every - time.Nanosecond} {
+	for _, phase := range []time.Duration{0, time.Nanosecond, every / 3, every / 2, every - time.Nanosecond} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &shelf{}
 			a := run(s, "a")
@@ -205,6 +200,9 @@ func TestCutOffHandsOver(t *testing.T) {
 			}
 			if !a.ended.Before(b.began) {
 				t.Errorf("a led until %v, b from %v on", a.ended.Sub(cut), b.began.Sub(cut))
+			}
+			if led := a.ended.Sub(cut); led > Limit-margin {
+				t.Errorf("a led for %v after it was cut off", led)
 			}
 			if took := b.began.Sub(cut); took > Limit+2*look {
 				t.Errorf("nobody led for %v", took)
@@ -289,12 +287,17 @@ func TestFailureGivesBack(t *testing.T) {
 		s := &shelf{}
 		l := &Lease{kv: s, key: "k", holder: "a", log: slog.New(slog.DiscardHandler)}
 		ctx, cancel := context.WithCancel(context.Background())
-		n, ended := 0, make(chan error, 1)
-		go func() { ended <- l.Run(ctx, func(context.Context) error { n++; return errors.New("no") }) }()
-		after(10*look + time.Nanosecond)
+		var n atomic.Int32
+		ended := make(chan error, 1)
+		go func() { ended <- l.Run(ctx, func(context.Context) error { n.Add(1); return errors.New("no") }) }()
+		after(rest - time.Nanosecond)
+		if n.Load() != 1 {
+			t.Errorf("it led %d times, and others had no chance", n.Load())
+		}
+		after(look + time.Nanosecond)
 		cancel()
-		if err := <-ended; err != nil || n < 10 || n > 12 {
-			t.Errorf("it led %d times in ten looks: %v", n, err)
+		if err := <-ended; err != nil || n.Load() != 2 {
+			t.Errorf("it led %d times: %v", n.Load(), err)
 		}
 	})
 }

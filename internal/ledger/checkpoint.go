@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/stream"
 )
 
 const checkpointKey = "checkpoint"
@@ -39,19 +40,33 @@ func (t *Tally) load(ctx context.Context) error {
 	if t.seen, err = t.checkpoint(ctx); err != nil {
 		return err
 	}
-	keys, err := t.kv.ListKeysFiltered(ctx, "source.>")
+	prefix := "$KV." + t.kv.Bucket() + ".source."
+	read := func() error {
+		return stream.Each(ctx, t.ledger.js, stream.Query{Stream: "KV_" + t.kv.Bucket(), Subject: prefix + ">", Newest: true}, func(m stream.Message) error {
+			s := savedCounts{Counts: NewCounts()}
+			if err := json.Unmarshal(m.Data, &s); err != nil {
+				return fmt.Errorf("%s: %w", m.Subject, err)
+			}
+			t.sources[s.Source] = &s.Counts
+			return nil
+		})
+	}
+	err = read()
+	for range loadTries {
+		if !errors.Is(err, stream.ErrBehind) {
+			break
+		}
+		err = read()
+	}
 	if err != nil {
 		return fmt.Errorf("tallies: %w", err)
 	}
-	for key := range keys.Keys() {
-		s, _, err := t.stored(ctx, key)
-		if err != nil {
-			return err
-		}
-		t.sources[s.Source] = &s.Counts
-	}
 	return nil
 }
+
+// loadTries is how often counts are read again from a replica that is behind
+// the checkpoint's.
+const loadTries = 20
 
 // checkpoint reads how far every stream was counted, as stored last. The
 // counts that are stored are at least as far.

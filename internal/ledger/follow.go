@@ -137,15 +137,21 @@ func (r *round) run(ctx context.Context) (*lead, error) {
 			r.followNew(ctx)
 		case <-flush.C:
 			r.save(ctx)
+		case <-r.hurry:
+			r.save(ctx)
 		}
 	}
 }
 
-// rewind lets what is seen be what the watchers were told: whoever waits for
-// a record waits until they were.
+// rewind goes back to where both this tally and the watchers are: a checkpoint
+// may be ahead of a tally that was slow to follow, whose counts would lack
+// what lies between. Whoever waits for a record waits until it was told.
 func (r *round) rewind() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for name, seq := range r.told {
+		r.told[name] = min(seq, r.seen[name])
+	}
 	r.seen = maps.Clone(r.told)
 }
 

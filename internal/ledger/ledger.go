@@ -107,7 +107,10 @@ func (l *Ledger) Streams(ctx context.Context) ([]string, error) {
 // Answers returns nil where the ledger can be read and written just now, as
 // far as asking tells.
 func (l *Ledger) Answers(ctx context.Context) error {
-	_, err := l.Streams(ctx)
+	names, err := l.Streams(ctx)
+	if err == nil && len(names) > 0 { // the newest has a leader
+		_, err = stream.Head(ctx, l.js, names[len(names)-1])
+	}
 	return err
 }
 

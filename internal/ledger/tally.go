@@ -96,6 +96,7 @@ type Tally struct {
 	kv     jetstream.KeyValue
 	log    *slog.Logger
 	leads  chan *lead
+	hurry  chan struct{} // asks for a checkpoint now
 
 	mu      sync.Mutex
 	sources map[job.Source]*Counts
@@ -121,7 +122,7 @@ func OpenTally(ctx context.Context, l *Ledger, names subject.Names, log *slog.Lo
 		return nil, fmt.Errorf("tallies: %w", err)
 	}
 	t := &Tally{
-		ledger: l, kv: kv, log: log, leads: make(chan *lead, 1),
+		ledger: l, kv: kv, log: log, leads: make(chan *lead, 1), hurry: make(chan struct{}, 1),
 		sources: map[job.Source]*Counts{}, dirty: map[job.Source]bool{}, seen: map[string]uint64{}, moved: make(chan struct{}),
 		revs: map[string]uint64{},
 	}
@@ -176,6 +177,46 @@ func (t *Tally) CatchUpAll(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// storedEvery is how often the stored checkpoint is looked at.
+const storedEvery = 50 * time.Millisecond
+
+// Stored waits until what watchers keep of everything that all ledgers hold
+// now is durable, whichever process leads and keeps it.
+func (t *Tally) Stored(ctx context.Context) error {
+	if err := t.CatchUpAll(ctx); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	want := maps.Clone(t.seen)
+	t.mu.Unlock()
+	tick := time.NewTicker(storedEvery)
+	defer tick.Stop()
+	for {
+		have, err := t.checkpoint(ctx)
+		if err != nil || reached(have, want) {
+			return err
+		}
+		select {
+		case t.hurry <- struct{}{}: // who leads need not be this one: then it is not long either
+		default:
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func reached(have, want map[string]uint64) bool {
+	for name, seq := range want {
+		if have[name] < seq {
+			return false
+		}
+	}
+	return true
 }
 
 // WaitIdle waits until no job of the source is claimed.

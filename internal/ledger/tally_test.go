@@ -473,3 +473,87 @@ func TestFollowerBeginsToLead(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A follower that is behind the checkpoint when it begins to lead counts what
+// it has not seen yet, and does not store less than was there.
+func TestFollowerBehindBeginsToLead(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c, s := h.committer(t), source()
+	behind, err := OpenTally(t.Context(), h.ledger, h.names, quiet()) // has read nothing yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader := h.tally(t, &listener{}, nil)
+	commit(t, c, claims(s, 0, 10)...)
+	leader.caughtUp(t)
+	if err := leader.stop(); err != nil { // it stored 10
+		t.Fatal(err)
+	}
+	commit(t, c, claims(s, 10, 12)...)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	l := &listener{}
+	led, ended := behind.Lead(ctx, nil, l), make(chan error, 1)
+	go func() { ended <- behind.Run(ctx) }()
+	if err := behind.CatchUp(t.Context(), s); err != nil || behind.Of(s).Total() != 12 {
+		t.Errorf("it counts %d of 12, %v", behind.Of(s).Total(), err)
+	}
+	if err := behind.Stored(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := errors.Join(<-led, <-ended); err != nil {
+		t.Error(err)
+	}
+	again, err := OpenTally(t.Context(), h.ledger, h.names, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(h.recount(t, s), again.Of(s)); diff != "" {
+		t.Errorf("recounted (-) and stored (+):\n%s", diff)
+	}
+}
+
+// Stored waits for the checkpoint, whoever keeps it.
+func TestStoredWaitsForTheCheckpoint(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c, s := h.committer(t), source()
+	hold := make(chan struct{})
+	leader := h.tally(t, &listener{}, func(ctx context.Context) error {
+		select {
+		case <-hold:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	follower, err := OpenTally(t.Context(), h.ledger, h.names, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- follower.Run(ctx) }()
+	commit(t, c, claims(s, 0, 3)...)
+	leader.caughtUp(t)
+	stored := make(chan error, 1)
+	go func() { stored <- follower.Stored(t.Context()) }()
+	if err := follower.CatchUpAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-stored:
+		t.Errorf("it does not wait: %v", err)
+	default:
+	}
+	close(hold)
+	if err := received(t, "the checkpoint is seen", stored); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -20,6 +20,9 @@ const stallAfter = 3 * time.Second
 // take more memory than so many audiences do.
 const hands = 16
 
+// restAfter is how long a broadcast of which something failed is left alone.
+const restAfter = 500 * time.Millisecond
+
 // work is something to do for one broadcast, with round trips.
 type work func(context.Context) error
 
@@ -49,8 +52,11 @@ func (l *Leader) idOf(a *active) string {
 // its audience, nor for the others'.
 func (l *Leader) advance(a *active, now time.Time) {
 	l.mu.Lock()
-	b, rev, busy, owed := a.b, a.rev, a.busy, a.owed
+	b, rev, busy, owed, rest := a.b, a.rev, a.busy, a.owed, a.rest
 	l.mu.Unlock()
+	if now.Before(rest) {
+		return
+	}
 	if owed {
 		l.background(a, &a.telling, l.tellers, func(ctx context.Context) error {
 			if _, err := l.control(ctx, b, rev); err != nil {
@@ -141,7 +147,9 @@ func (l *Leader) background(a *active, underway *bool, hands chan struct{}, do w
 		<-hands
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		*underway = false
+		if *underway = false; err != nil {
+			a.rest = time.Now().Add(restAfter)
+		}
 		if l.short { // somebody waits for this hand
 			l.short = false
 			l.poke()

@@ -154,6 +154,9 @@ func (l *Leader) openLane(ctx context.Context, id string) (*lane.Lane, error) {
 		return n, nil
 	}
 	n = lane.New(spec, l.lane)
+	if heard := l.controls[id]; heard.Rev > c.Rev { // since it was read
+		c = heard
+	}
 	n.SetPaused(c.State == facts.Paused)
 	l.lanes[id] = n
 	l.wg.Go(func() { n.Run(l.life) })

@@ -30,6 +30,8 @@ type Leader struct {
 	lanes  map[string]*lane.Lane
 	active map[string]*active // broadcasts that have something to do, by id
 	short  bool               // there was something to do, and no hand free
+
+	controls map[string]facts.Control // of senders, as heard last
 }
 
 // active is a broadcast that has something to do.
@@ -41,6 +43,7 @@ type active struct {
 	fed     bool      // its lane releases it
 	owed    bool      // its control is not known to be written, or its lane to be told
 	drained time.Time // since when nothing is left to release; zero: not so
+	rest    time.Time // until then nothing is tried: something failed
 }
 
 // tick is how often the leader looks at what is due, ended or finished.
@@ -51,7 +54,7 @@ const tick = 100 * time.Millisecond
 func NewLeader(s *Scheduler, c lane.Config) *Leader {
 	return &Leader{
 		Scheduler: s, lane: c, wake: make(chan struct{}, 1), doers: make(chan struct{}, hands), tellers: make(chan struct{}, hands),
-		lanes: map[string]*lane.Lane{}, active: map[string]*active{},
+		lanes: map[string]*lane.Lane{}, active: map[string]*active{}, controls: map[string]facts.Control{},
 	}
 }
 
@@ -188,9 +191,19 @@ func (l *Leader) Recorded(_ context.Context, e ledger.Entry) error {
 	return nil
 }
 
-// Controlled follows controls for the lanes.
+// Controlled follows the controls of senders, for their lanes: those that are
+// there, and those that are just being opened.
 func (l *Leader) Controlled(kind, id string, c facts.Control) {
-	if n := l.laneOf(id); kind == facts.SenderControl && n != nil {
+	if kind != facts.SenderControl {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.Rev < l.controls[id].Rev {
+		return
+	}
+	l.controls[id] = c
+	if n := l.lanes[id]; n != nil {
 		n.SetPaused(c.State == facts.Paused)
 	}
 }

@@ -486,3 +486,27 @@ func (w *world) revive() {
 		w.Record(w.t, id, ledger.Record{State: job.Pending, By: "ada"})
 	}
 }
+
+// A scheduler whose counts are behind the ledger does not say that nothing is
+// on its way.
+func TestLineOfOneThatIsBehind(t *testing.T) {
+	t.Parallel()
+	r := rig.Open(t, engines)
+	r.Apply(t, rig.Bakery)
+	keys := r.Contacts(t, "bakery", 3)
+	r.Settled(t, nil)
+	b := r.Running(t, broadcast.Spec{ID: "spring", Sender: "bakery", Message: broadcast.Message{Text: "x"}}, keys)
+	tally, err := ledger.OpenTally(t.Context(), r.Ledger, r.Names, r.Log) // and does not run
+	rig.Must(t, err)
+	s := scheduler.New(scheduler.Config{
+		NATS: engines.NATS, Names: r.Names, Defs: r.Defs, Facts: r.Facts, Audiences: r.Audiences, Ledger: r.Ledger, Commits: r.Commits, Tally: tally,
+		Tracer: r.Tracer, Log: r.Log,
+	})
+	r.Record(t, b.Source().Job(keys[0]), ledger.Record{State: job.Claimed, Attempt: 1, Deadline: time.Minute})
+	if got, err := s.Pause(t.Context(), "spring"); err != nil || !got.InForce || got.Counted {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if n, counted := s.SenderLine(t.Context(), "bakery"); counted {
+		t.Errorf("it counts %d", n)
+	}
+}

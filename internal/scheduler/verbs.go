@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -138,6 +139,7 @@ func launchTimes(b *broadcast.Spec, now time.Time) (due, ends time.Time, err err
 type Stopped struct {
 	Broadcast *broadcast.Broadcast
 	InForce   bool // every recheck from now on sees it
+	Counted   bool // this process' counts had caught up, so that InFlight is true
 	InFlight  int  // claims without an outcome yet: these may still arrive
 }
 
@@ -168,12 +170,13 @@ func (s *Scheduler) Cancel(ctx context.Context, id string) (Stopped, error) {
 func (s *Scheduler) line(ctx context.Context, m moved) Stopped {
 	ctx, cancel := context.WithTimeout(ctx, LineTimeout)
 	defer cancel()
-	out := Stopped{Broadcast: m.b, InForce: s.Facts.InForce(ctx, m.seq) == nil}
+	out := Stopped{Broadcast: m.b, InForce: s.Facts.InForce(ctx, m.seq) == nil, Counted: true}
 	if m.b.Snapshot == nil {
 		return out
 	}
 	src := m.b.Source()
-	if s.Tally.CatchUp(ctx, src) == nil {
+	err := s.Tally.CatchUp(ctx, src)
+	if out.Counted = err == nil || errors.Is(err, jetstream.ErrStreamNotFound); err == nil {
 		_ = s.Tally.WaitIdle(ctx, src) // what outlasts it is counted next
 	}
 	out.InFlight = s.Tally.Of(src).States[job.Claimed]
@@ -181,14 +184,15 @@ func (s *Scheduler) line(ctx context.Context, m moved) Stopped {
 }
 
 // SenderLine waits until nothing of a paused sender can leave any more, once
-// the pause is in force. It returns how many claims outlast the wait.
-func (s *Scheduler) SenderLine(ctx context.Context, sender string) (inFlight int) {
+// the pause is in force. It returns how many claims outlast the wait, and
+// whether this process' counts had caught up, so that this is true.
+func (s *Scheduler) SenderLine(ctx context.Context, sender string) (inFlight int, counted bool) {
 	ctx, cancel := context.WithTimeout(ctx, LineTimeout)
 	defer cancel()
-	if s.Tally.CatchUpAll(ctx) == nil {
+	if counted = s.Tally.CatchUpAll(ctx) == nil; counted {
 		_ = s.Tally.WaitSenderIdle(ctx, sender) // what outlasts it is counted next
 	}
-	return s.Tally.ClaimedOf(sender)
+	return s.Tally.ClaimedOf(sender), counted
 }
 
 // Resume lets a paused broadcast go on.

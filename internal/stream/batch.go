@@ -110,6 +110,44 @@ func request(ctx context.Context, nc *nats.Conn, m *nats.Msg) (pubAck, error) {
 	return ack, nil
 }
 
+// Last returns the newest message whose subject the filter matches, as the
+// stream's leader has it; "" matches all. It reports false where there is none.
+func Last(ctx context.Context, nc *nats.Conn, name, filter string) (Message, bool, error) {
+	if filter == "" {
+		filter = ">"
+	}
+	ctx, cancel := context.WithTimeout(ctx, AckWait)
+	defer cancel()
+	ask, err := json.Marshal(map[string]string{"last_by_subj": filter})
+	if err != nil {
+		return Message{}, false, err
+	}
+	r, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+name, ask)
+	if err != nil {
+		return Message{}, false, fmt.Errorf("read stream %s: %w", name, err)
+	}
+	var got struct {
+		Error   *jetstream.APIError
+		Message struct {
+			Subject string
+			Seq     uint64
+			Data    []byte
+			Time    time.Time
+		}
+	}
+	if err := json.Unmarshal(r.Data, &got); err != nil {
+		return Message{}, false, fmt.Errorf("read stream %s: %w", name, err)
+	}
+	if got.Error != nil && got.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+		return Message{}, false, nil
+	}
+	if got.Error != nil {
+		return Message{}, false, fmt.Errorf("read stream %s: %w", name, got.Error)
+	}
+	m := got.Message
+	return Message{Subject: m.Subject, Data: m.Data, Seq: m.Seq, At: m.Time}, true, nil
+}
+
 // maxNewest is how many subjects one request for newest messages may name;
 // the server's limit is 1,024.
 const maxNewest = 1000

@@ -35,8 +35,19 @@ type Query struct {
 // errGap says that the server dropped something on the way to us.
 var errGap = errors.New("a message was lost on the way; reading again may help")
 
+// ErrBehind says that the replica which was read lacks what its leader had
+// before: reading again may help, from another replica or a moment later.
+var ErrBehind = errors.New("the replica that was read is behind its leader")
+
+// catchUp bounds how long a replica that is behind is waited for, without a
+// message from it.
+const catchUp = 5 * time.Second
+
 // Each calls fn with every message of the query, in order, and returns the
-// first error. It reads what the stream holds when it begins and ends there.
+// first error. It reads what the stream's leader held when it was asked, and
+// ends there. Any replica may serve the reading: where that one is behind,
+// Each waits for it, but for a query of newest messages, of which a subject
+// could then come twice: that ends with ErrBehind, and with fn called for some.
 func Each(ctx context.Context, js jetstream.JetStream, q Query, fn func(Message) error) error {
 	cfg := jetstream.ConsumerConfig{
 		AckPolicy:         jetstream.AckNonePolicy,
@@ -57,6 +68,10 @@ func Each(ctx context.Context, js jetstream.JetStream, q Query, fn func(Message)
 	case !q.Since.IsZero():
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
 	}
+	head, found, err := Last(ctx, js.Conn(), q.Stream, q.Subject)
+	if err != nil || !found || head.Seq < q.From || head.At.Before(q.Since) {
+		return err
+	}
 	cons, err := js.CreateConsumer(ctx, q.Stream, cfg)
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", q.Stream, err)
@@ -67,19 +82,21 @@ func Each(ctx context.Context, js jetstream.JetStream, q Query, fn func(Message)
 		defer cancel()
 		_ = js.DeleteConsumer(dctx, q.Stream, cons.CachedInfo().Name) // it would end by itself a minute later
 	}()
-	if left == 0 {
-		return nil
-	}
 	it, err := cons.Messages(jetstream.PullMaxMessages(2000))
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", q.Stream, err)
 	}
 	defer it.Stop()
-	for want := uint64(1); left > 0; left, want = left-1, want+1 {
-		m, err := it.Next(jetstream.NextContext(ctx))
+	seen := uint64(0)
+	for want := uint64(1); left > 0 || seen < head.Seq; want++ {
+		if left == 0 && q.Newest {
+			return fmt.Errorf("read stream %s: %w", q.Stream, ErrBehind)
+		}
+		m, err := next(ctx, it, left == 0)
 		if err != nil {
 			return fmt.Errorf("read stream %s: %w", q.Stream, err)
 		}
+		left = max(left, 1) - 1
 		meta, err := m.Metadata()
 		if err != nil {
 			return fmt.Errorf("read stream %s: %w", q.Stream, err)
@@ -87,7 +104,7 @@ func Each(ctx context.Context, js jetstream.JetStream, q Query, fn func(Message)
 		if meta.Sequence.Consumer != want {
 			return fmt.Errorf("read stream %s: %w", q.Stream, errGap)
 		}
-		if q.UpTo > 0 && meta.Sequence.Stream > q.UpTo {
+		if seen = meta.Sequence.Stream; q.UpTo > 0 && seen > q.UpTo {
 			return nil
 		}
 		if err := fn(message(m, meta)); err != nil {
@@ -95,6 +112,20 @@ func Each(ctx context.Context, js jetstream.JetStream, q Query, fn func(Message)
 		}
 	}
 	return nil
+}
+
+// next returns the next message; of a replica that is behind, within catchUp.
+func next(ctx context.Context, it jetstream.MessagesContext, behind bool) (jetstream.Msg, error) {
+	if !behind {
+		return it.Next(jetstream.NextContext(ctx))
+	}
+	bounded, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	m, err := it.Next(jetstream.NextContext(bounded))
+	if err != nil && ctx.Err() == nil {
+		err = ErrBehind
+	}
+	return m, err
 }
 
 func message(m jetstream.Msg, meta *jetstream.MsgMetadata) Message {

@@ -85,6 +85,10 @@ type MovedSender struct {
 	Sender
 	InForce  bool `json:"in_force"`  // every recheck from now on sees it
 	InFlight int  `json:"in_flight"` // after a pause: claimed before, without an outcome yet
+
+	// Uncounted says that the scheduler which answered was behind the ledger:
+	// more than InFlight may still arrive.
+	Uncounted bool `json:"uncounted,omitempty"`
 }
 
 // SenderSpec is a Sender document.
@@ -264,6 +268,10 @@ type Stopped struct {
 	Broadcast
 	InForce  bool `json:"in_force"`  // every recheck from now on sees it
 	InFlight int  `json:"in_flight"` // claimed before, without an outcome yet
+
+	// Uncounted says that the scheduler which answered was behind the ledger:
+	// more than InFlight may still arrive.
+	Uncounted bool `json:"uncounted,omitempty"`
 }
 
 // Counts is how many of an audience are in each bucket. Claimed and Held are
