@@ -173,10 +173,35 @@ func openJetStream(ctx context.Context, nc *nats.Conn, where string, log *slog.L
 	if err != nil {
 		return nil, natsError(where, err)
 	}
-	if _, err := js.AccountInfo(ctx); err != nil {
+	if err := available(ctx, js); err != nil {
 		return nil, natsError(where, err)
 	}
 	return js, nil
+}
+
+// A cluster whose servers have just started answers, if at all, that JetStream
+// is not available yet.
+const (
+	unavailable   jetstream.ErrorCode = 10008
+	availableTry                      = 2 * time.Second
+	availableWait                     = 100 * time.Millisecond
+)
+
+// available waits until JetStream answers, within ctx.
+func available(ctx context.Context, js jetstream.JetStream) error {
+	for {
+		one, cancel := context.WithTimeout(ctx, availableTry)
+		_, err := js.AccountInfo(one)
+		cancel()
+		if !isUnavailable(err) && !isTimeout(err) || !wait(ctx, availableWait) {
+			return err
+		}
+	}
+}
+
+func isUnavailable(err error) bool {
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && refused.ErrorCode == unavailable
 }
 
 // natsError says in one line what is wrong with the server and what to do.
@@ -188,6 +213,8 @@ func natsError(where string, err error) error {
 		return fmt.Errorf("nats at %s: no server answers; is it running? check CARILLON_NATS_URL, or leave it empty to embed one: %w", where, err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		return fmt.Errorf("nats at %s: credentials refused; check CARILLON_NATS_URL, CARILLON_NATS_CREDENTIALS and CARILLON_NATS_NKEY: %w", where, err)
+	case isUnavailable(err):
+		return fmt.Errorf("nats at %s: the servers have elected no leader; do most of the cluster run and reach each other? %w", where, err)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("nats at %s: JetStream is not enabled; start the server with -js, or enable it for the account: %w", where, err)
 	case isTLS(err), errors.Is(err, nats.ErrTLS):

@@ -202,3 +202,41 @@ func newest(ctx context.Context, nc *nats.Conn, name string, subjects []string, 
 		}
 	}
 }
+
+// noMessage is the server's code for a subject that has none.
+const noMessage = 10037
+
+// Latest returns the newest message of a subject as the stream's leader knows
+// it, and false where there is none. A replica that is a moment behind would
+// answer Newest with what a writer has just been told is out of date.
+func Latest(ctx context.Context, nc *nats.Conn, name, subject string) (m Message, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, AckWait)
+	defer cancel()
+	req, err := json.Marshal(map[string]string{"last_by_subj": subject})
+	if err != nil {
+		return m, false, err
+	}
+	r, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+name, req)
+	if err != nil {
+		return m, false, fmt.Errorf("read stream %s: %w", name, err)
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Subject string    `json:"subject"`
+			Seq     uint64    `json:"seq"`
+			Data    []byte    `json:"data"`
+			Time    time.Time `json:"time"`
+		} `json:"message"`
+	}
+	switch err := json.Unmarshal(r.Data, &answer); {
+	case err != nil:
+		return m, false, fmt.Errorf("read stream %s: %w", name, err)
+	case answer.Error != nil && answer.Error.ErrorCode == noMessage:
+		return m, false, nil
+	case answer.Error != nil:
+		return m, false, fmt.Errorf("read stream %s: %w", name, answer.Error)
+	}
+	a := answer.Message
+	return Message{Subject: a.Subject, Data: a.Data, Seq: a.Seq, At: a.Time}, true, nil
+}

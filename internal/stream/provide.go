@@ -55,21 +55,22 @@ func (p Provider) Open(ctx context.Context, want jetstream.StreamConfig) (jetstr
 
 // find returns the stream as it is there, or as it is there once it was made.
 func (p Provider) find(ctx context.Context, want jetstream.StreamConfig) (s jetstream.Stream, err error) {
+	look := func(ctx context.Context) (jetstream.Stream, error) { return p.JS.Stream(ctx, want.Name) }
 	if !p.Create {
 		err = p.Await(ctx, "stream "+want.Name, func(ctx context.Context) (bool, error) {
-			s, err = p.JS.Stream(ctx, want.Name)
+			s, err = led(ctx, look)
 			return !errors.Is(err, jetstream.ErrStreamNotFound), err
 		})
 		return s, err
 	}
-	s, err = p.JS.Stream(ctx, want.Name)
+	s, err = led(ctx, look)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return s, err
 	}
 	want.Replicas = max(p.Replicas, 1)
-	s, err = p.JS.CreateStream(ctx, want)
+	s, err = led(ctx, func(ctx context.Context) (jetstream.Stream, error) { return p.JS.CreateStream(ctx, want) })
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody made it meanwhile
-		return p.JS.Stream(ctx, want.Name)
+		return led(ctx, look)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("with %d replicas (CARILLON_NATS_REPLICAS): %w", want.Replicas, err)
