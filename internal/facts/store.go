@@ -284,33 +284,65 @@ func merged(subj string, k known, updates []contact.Update) (contact.Record, *na
 	return r, stream.Expect(subj, data, k.seq), nil
 }
 
-// tries is how often one contact's merge is begun again after a conflict or a
-// lost answer.
-const tries = 20
+// tries is how often one record's change is begun again after a conflict or a
+// lost answer, in all for about six seconds: as long as a cluster takes to
+// elect another leader.
+const (
+	tries      = 20
+	firstPause = 5 * time.Millisecond
+	lastPause  = 400 * time.Millisecond
+)
 
-func (s *Store) writeOne(ctx context.Context, subj string, updates []contact.Update) (k known, wrote bool, err error) {
-	var last error
-	for range tries {
-		have, err := s.known(ctx, []string{subj})
-		if err != nil {
-			return k, false, err
+// repeat calls try until it says that it is done. The pauses between get
+// longer: two that keep taking each other's place come apart.
+func repeat(ctx context.Context, try func() (done bool, err error)) error {
+	pause := firstPause
+	for n := 1; ; n++ {
+		done, err := try()
+		if done || n == tries || ctx.Err() != nil {
+			return err
 		}
-		r, m, err := merged(subj, have[subj], updates)
-		if err != nil {
-			return k, false, err
-		}
-		if m == nil {
-			return have[subj], false, nil
-		}
-		seq, err := stream.Publish(ctx, s.nc, m)
-		if err == nil {
-			return known{r, seq}, true, nil
-		}
-		if last = err; ctx.Err() != nil {
-			break
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+			pause = min(2*pause, lastPause)
 		}
 	}
-	return k, false, fmt.Errorf("facts: a contact could not be written: %w", last)
+}
+
+func (s *Store) writeOne(ctx context.Context, subj string, updates []contact.Update) (k known, wrote bool, err error) {
+	err = repeat(ctx, func() (bool, error) {
+		have, err := s.leading(ctx, subj)
+		if err != nil {
+			return false, err
+		}
+		r, m, err := merged(subj, have, updates)
+		if err != nil || m == nil {
+			k = have
+			return true, err
+		}
+		seq, err := stream.Publish(ctx, s.nc, m)
+		k, wrote = known{r, seq}, err == nil
+		return wrote, err
+	})
+	if err != nil {
+		return known{}, false, fmt.Errorf("facts: a contact could not be written: %w", err)
+	}
+	return k, wrote, nil
+}
+
+// leading returns one contact's record as the stream's leader knows it.
+func (s *Store) leading(ctx context.Context, subj string) (k known, err error) {
+	m, found, err := stream.Last(ctx, s.nc, s.names.FactsStream(), subj)
+	if err != nil || !found {
+		return k, err
+	}
+	k.seq = m.Seq
+	if err := jsonv2.Unmarshal(m.Data, &k.record); err != nil {
+		return k, fmt.Errorf("facts at %d: %w", m.Seq, err)
+	}
+	return k, nil
 }
 
 // Contact returns what is known of a contact, read from the stream. It
@@ -398,28 +430,26 @@ func (s *Store) SetControl(ctx context.Context, kind, id string, c Control) (uin
 
 // EditControl replaces a control record by what edit makes of it; edit says
 // false to leave it. It returns the sequence of the record that stands.
-func (s *Store) EditControl(ctx context.Context, kind, id string, edit func(Control) (Control, bool)) (uint64, error) {
-	var last error
-	for range tries {
-		old, seq, err := s.Control(ctx, kind, id)
+func (s *Store) EditControl(ctx context.Context, kind, id string, edit func(Control) (Control, bool)) (seq uint64, err error) {
+	err = repeat(ctx, func() (bool, error) {
+		old, at, err := s.Control(ctx, kind, id)
 		if err != nil {
-			return 0, err
+			return false, err
 		}
 		c, ok := edit(old)
 		if !ok {
-			return seq, nil
+			seq = at
+			return true, nil
 		}
 		data, err := json.Marshal(c)
 		if err != nil {
-			return 0, fmt.Errorf("facts: %w", err)
+			return true, err
 		}
-		seq, err = stream.Publish(ctx, s.nc, stream.Expect(s.names.Control(kind, id), data, seq))
-		if err == nil {
-			return seq, nil
-		}
-		if last = err; ctx.Err() != nil {
-			break
-		}
+		seq, err = stream.Publish(ctx, s.nc, stream.Expect(s.names.Control(kind, id), data, at))
+		return err == nil, err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("facts: control of %s %s could not be written: %w", kind, id, err)
 	}
-	return 0, fmt.Errorf("facts: control of %s %s could not be written: %w", kind, id, last)
+	return seq, nil
 }

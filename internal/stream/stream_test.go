@@ -181,18 +181,18 @@ func TestNewestOfNothing(t *testing.T) {
 	}
 }
 
-func TestLatest(t *testing.T) {
+func TestLast(t *testing.T) {
 	nc, _ := open(t)
 	store(t, nc, fresh(0, 3)...)
 	store(t, nc, Expect(subj(1), []byte("newer"), 2))
-	m, found, err := Latest(t.Context(), nc, "S", subj(1))
+	m, found, err := Last(t.Context(), nc, "S", subj(1))
 	if err != nil || !found || m.Subject != subj(1) || string(m.Data) != "newer" || m.Seq != 4 || m.At.IsZero() {
 		t.Errorf("%+v, %t, %v", m, found, err)
 	}
-	if m, found, err := Latest(t.Context(), nc, "S", "s.none"); err != nil || found {
+	if m, found, err := Last(t.Context(), nc, "S", "s.none"); err != nil || found {
 		t.Errorf("a subject without messages: %+v, %t, %v", m, found, err)
 	}
-	if _, _, err := Latest(t.Context(), nc, "NONE", "s.none"); err == nil {
+	if _, _, err := Last(t.Context(), nc, "NONE", "s.none"); err == nil {
 		t.Error("a stream that is not there was read")
 	}
 }
