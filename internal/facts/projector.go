@@ -73,15 +73,21 @@ var errElsewhere = errors.New("redis is not as this projector left it")
 // restored from a backup.
 var errAhead = errors.New("the projection is ahead of the facts stream")
 
-// Run projects until ctx ends. Whatever fails, it begins again.
+// Run projects until ctx ends. Whatever fails, it begins again; why is said
+// once for as long as it is the same.
 func (p *Projector) Run(ctx context.Context) {
+	said := ""
 	for ctx.Err() == nil {
+		before, _, _ := p.Opened()
 		err := p.epoch(ctx)
 		p.setOpened(time.Time{})
 		if ctx.Err() != nil {
 			return
 		}
-		p.log.Warn("the gate is closed until facts are projected again", "cause", err)
+		if after, _, _ := p.Opened(); after > before || err.Error() != said {
+			said = err.Error()
+			p.log.Warn("the gate is closed until facts are projected again", "cause", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(retryAfter):
