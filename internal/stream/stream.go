@@ -82,7 +82,7 @@ func Each(ctx context.Context, js jetstream.JetStream, q Query, fn func(Message)
 		defer cancel()
 		_ = js.DeleteConsumer(dctx, q.Stream, cons.CachedInfo().Name) // it would end by itself a minute later
 	}()
-	it, err := cons.Messages(jetstream.PullMaxMessages(2000))
+	it, err := cons.Messages(jetstream.PullMaxMessages(pullMessages), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", q.Stream, err)
 	}
@@ -114,15 +114,33 @@ func Each(ctx context.Context, js jetstream.JetStream, q Query, fn func(Message)
 	return nil
 }
 
+// How records are asked for. On a cluster the server that has them may be lost
+// at any moment, and the first request to a reader that was just made may get
+// there before it: twice the heartbeat without one and it is asked again. The
+// library's own heartbeat would have everybody wait for half a minute.
+const (
+	pullMessages  = 2000
+	pullExpiry    = 10 * time.Second
+	pullHeartbeat = time.Second
+	silences      = 10 // in a row, before a reader is given up
+)
+
 // next returns the next message; of a replica that is behind, within catchUp.
-func next(ctx context.Context, it jetstream.MessagesContext, behind bool) (jetstream.Msg, error) {
-	if !behind {
-		return it.Next(jetstream.NextContext(ctx))
+// It asks again where nothing is heard. A message that got lost on the way
+// leaves a gap, which the caller sees.
+func next(ctx context.Context, it jetstream.MessagesContext, behind bool) (m jetstream.Msg, err error) {
+	bounded := ctx
+	if behind {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithTimeout(ctx, catchUp)
+		defer cancel()
 	}
-	bounded, cancel := context.WithTimeout(ctx, catchUp)
-	defer cancel()
-	m, err := it.Next(jetstream.NextContext(bounded))
-	if err != nil && ctx.Err() == nil {
+	for range silences {
+		if m, err = it.Next(jetstream.NextContext(bounded)); !errors.Is(err, jetstream.ErrNoHeartbeat) {
+			break
+		}
+	}
+	if behind && err != nil && ctx.Err() == nil {
 		err = ErrBehind
 	}
 	return m, err
@@ -158,7 +176,7 @@ func Follow(ctx context.Context, js jetstream.JetStream, name string, from uint6
 		case to <- message(m, meta):
 		case <-ctx.Done():
 		}
-	}, jetstream.PullMaxMessages(2000))
+	}, jetstream.PullMaxMessages(pullMessages), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
 		return fmt.Errorf("follow stream %s: %w", name, err)
 	}
