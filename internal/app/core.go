@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -44,6 +45,7 @@ type core struct {
 	commits  *ledger.Committer
 	gate     *gate.Gate
 	secrets  secrets
+	begun    atomic.Bool // everything is started
 }
 
 // patience is how long a worker waits for a scheduler to make what it needs.

@@ -86,3 +86,11 @@ func TestDevOverTLS(t *testing.T) {
 		t.Errorf("%s: %v", d.API(), err)
 	}
 }
+
+// TestNotReadyBeforeItBegan: a process that has not started everything is not
+// sent requests, whatever the engines say.
+func TestNotReadyBeforeItBegan(t *testing.T) {
+	if err := (&core{}).up(t.Context()); err == nil || err.Error() != "starting" {
+		t.Error(err)
+	}
+}

@@ -61,6 +61,15 @@ func (s *side) measure() error {
 	)
 }
 
+// up says why this process does not do its work: it has not begun, although
+// others may have opened the gate, or messages can't go out.
+func (c *core) up(ctx context.Context) error {
+	if !c.begun.Load() {
+		return errors.New("starting")
+	}
+	return c.ready(ctx)
+}
+
 // watch serves probes and figures where the configuration says so, and
 // returns where; "" where it does not.
 func (c *core) watch() (string, error) {
@@ -76,7 +85,7 @@ func (c *core) watch() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("probes can't listen on %s: %w; set CARILLON_HEALTH to another host:port", c.cfg.Health, err)
 	}
-	srv := &health.Server{Ready: c.ready, Metrics: c.metrics.Handler()}
+	srv := &health.Server{Ready: c.up, Metrics: c.metrics.Handler()}
 	c.run("health", func(ctx context.Context) error { return srv.Serve(ctx, ln) })
 	return ln.Addr().String(), nil
 }

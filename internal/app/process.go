@@ -54,6 +54,7 @@ func start(ctx context.Context, cfg Config, r role.Role, begin func(context.Cont
 	if err != nil {
 		return nil, errors.Join(err, c.stop(cfg.Drain))
 	}
+	c.begun.Store(true)
 	return p, nil
 }
 
