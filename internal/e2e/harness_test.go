@@ -129,14 +129,32 @@ type process struct {
 // child is a running program.
 type child struct {
 	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	log  *transcript
 	done chan struct{}
+}
+
+// transcript is what a program says, to be read while it does.
+type transcript struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *transcript) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *transcript) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 // spawn starts a program. Whoever does ends it.
 func spawn(t *testing.T, env []string, path string, args ...string) *child {
 	t.Helper()
-	c := &child{cmd: exec.Command(path, args...), log: &bytes.Buffer{}, done: make(chan struct{})}
+	c := &child{cmd: exec.Command(path, args...), log: &transcript{}, done: make(chan struct{})}
 	c.cmd.Env, c.cmd.Stdout, c.cmd.Stderr = env, c.log, c.log
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -2,8 +2,7 @@ package e2e
 
 import (
 	"bufio"
-	"fmt"
-	"net"
+	"crypto/tls"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,12 +20,10 @@ import (
 type layout struct {
 	office
 	dir        string
-	env        []string // of every process of ours
-	nats       *child
-	natsURL    string
-	redis      *child
-	redisURL   string
 	platform   *platform
+	env        []string            // of every process of ours, the engines' URLs among it
+	of         map[string][]string // of one kind of process, over env
+	trust      *tls.Config         // what the API's certificate is checked by; nil: it speaks plain HTTP
 	schedulers []*sideProcess
 	workers    []*sideProcess
 }
@@ -37,17 +34,31 @@ type sideProcess struct {
 	t      *testing.T
 	kind   string
 	args   []string
-	env    []string
 	health string // host:port
 	listen string // of a scheduler
 }
 
-// lay starts the engines, and what is asked for on them.
+// lay starts one NATS and one Redis, and what is asked for on them.
 func lay(t *testing.T, p *platform, schedulers, workers int) *layout {
 	t.Helper()
-	l := &layout{office: office{t: t}, dir: t.TempDir(), platform: p}
-	l.nats, l.natsURL = natsServer(t, l.dir)
-	l.redis, l.redisURL = redisServer(t, l.dir)
+	l := ground(t, p)
+	l.env = append(l.env, "CARILLON_NATS_URL="+natsServer(t, l.dir), "CARILLON_REDIS_URL="+redisServer(t, l.dir))
+	l.run(schedulers, workers)
+	return l
+}
+
+// ground is a layout on which nothing runs. Whoever asks for it says in env
+// where the engines are.
+func ground(t *testing.T, p *platform) *layout {
+	t.Helper()
+	l := &layout{office: office{t: t}, dir: t.TempDir(), platform: p, of: map[string][]string{}}
+	l.env = []string{"CARILLON_META_URL=" + p.url, "CARILLON_NATS_SYNC=always"}
+	return l
+}
+
+// run starts processes, and waits until they are ready.
+func (l *layout) run(schedulers, workers int) {
+	l.t.Helper()
 	for range schedulers {
 		l.scheduler()
 	}
@@ -55,7 +66,6 @@ func lay(t *testing.T, p *platform, schedulers, workers int) *layout {
 		l.worker()
 	}
 	l.ready()
-	return l
 }
 
 // ready waits until everything that runs says so, and opens the API.
@@ -67,19 +77,34 @@ func (l *layout) ready() {
 	l.open(l.schedulers[0])
 }
 
-// open makes a scheduler the one that is asked.
+// open makes a scheduler the one that is asked, as root.
 func (l *layout) open(s *sideProcess) {
 	l.t.Helper()
 	token, err := os.ReadFile(filepath.Join(l.dir, "token"))
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.api = client.New("http://"+s.listen, strings.TrimSpace(string(token)))
+	l.openAs(s, strings.TrimSpace(string(token)))
 }
 
-func (l *layout) environ() []string {
-	return append(os.Environ(), append([]string{"CARILLON_DATA=" + l.dir, "CARILLON_NATS_URL=" + l.natsURL, "CARILLON_REDIS_URL=" + l.redisURL,
-		"CARILLON_META_URL=" + l.platform.url, "CARILLON_TOKEN=", "BAKERY_TOKEN=secret-token"}, l.env...)...)
+func (l *layout) openAs(s *sideProcess, token string) {
+	if l.trust == nil {
+		l.api = client.New(l.base(s), token)
+	} else {
+		l.api = client.New(l.base(s), token, client.WithTLS(l.trust))
+	}
+}
+
+func (l *layout) base(s *sideProcess) string {
+	if l.trust == nil {
+		return "http://" + s.listen
+	}
+	return "https://" + s.listen
+}
+
+func (l *layout) environ(kind string) []string {
+	env := append(os.Environ(), "CARILLON_DATA="+l.dir, "CARILLON_TOKEN=", "BAKERY_TOKEN=secret-token")
+	return append(append(env, l.env...), l.of[kind]...)
 }
 
 func (l *layout) scheduler() *sideProcess {
@@ -101,7 +126,7 @@ func (l *layout) worker() *sideProcess {
 // start starts a process, again after it ended.
 func (l *layout) start(s *sideProcess) {
 	l.t.Helper()
-	s.child = spawn(l.t, append(l.environ(), s.env...), built.path(l.t, s.kind), s.args...)
+	s.child = spawn(l.t, l.environ(s.kind), built.path(l.t, s.kind), s.args...)
 	c := s.child
 	l.t.Cleanup(func() {
 		if c.running() {
@@ -109,7 +134,7 @@ func (l *layout) start(s *sideProcess) {
 			c.end(l.t, syscall.SIGTERM)
 		}
 		if l.t.Failed() || testing.Verbose() {
-			l.t.Logf("the %s said:\n%s", s.kind, tail(c.log.String(), 2000))
+			l.t.Logf("the %s said:\n%s", s.kind, tail(c.log.String(), 6000))
 		}
 	})
 }
@@ -187,44 +212,4 @@ func (l *layout) other(s *sideProcess) *sideProcess {
 		}
 	}
 	return nil
-}
-
-// natsServer runs a server of its own that syncs always, until the test ends.
-func natsServer(t *testing.T, dir string) (*child, string) {
-	t.Helper()
-	addr := freeAddr(t)
-	conf := filepath.Join(dir, "nats.conf")
-	text := fmt.Sprintf("listen: %q\nserver_name: one\njetstream { store_dir: %q, sync_interval: always }\n", addr, filepath.Join(dir, "js"))
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return engineProcess(t, addr, built.path(t, "nats-server"), "-c", conf), "nats://" + addr
-}
-
-func redisServer(t *testing.T, dir string) (*child, string) {
-	t.Helper()
-	addr := freeAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
-	return engineProcess(t, addr, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-		"--maxmemory-policy", "noeviction", "--dir", dir), "redis://" + addr
-}
-
-// engineProcess runs a server until the test ends, once it listens.
-func engineProcess(t *testing.T, addr, path string, args ...string) *child {
-	t.Helper()
-	c := spawn(t, os.Environ(), path, args...)
-	t.Cleanup(func() {
-		if c.running() {
-			c.end(t, syscall.SIGTERM)
-		}
-	})
-	o := office{t: t}
-	o.until(filepath.Base(path)+" listens", func() bool {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
-	return c
 }
