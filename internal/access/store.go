@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -151,7 +152,7 @@ func (s *Store) read(ctx context.Context, of state) (map[string]Token, error) {
 		if len(m.Data) == 0 { // somebody deleted it by hand
 			return nil
 		}
-		if json.Unmarshal(m.Data, &t) != nil || t.ID != id {
+		if decode(m.Data, &t) != nil || t.ID != id {
 			s.log.WarnContext(ctx, "a token can't be read; it admits nobody", "token", id, "sequence", m.Seq)
 			return nil
 		}
@@ -162,6 +163,14 @@ func (s *Store) read(ctx context.Context, of state) (map[string]Token, error) {
 		err = errBehind
 	}
 	return tokens, err
+}
+
+// decode reads a stored token and refuses a field of a newer version, which
+// may restrict what its bearer can do.
+func decode(b []byte, t *Token) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(t)
 }
 
 // Admit returns who shows a token. Its errors are ErrRefused, with the reason
@@ -264,7 +273,7 @@ func (s *Store) get(ctx context.Context, id string) (Token, uint64, error) {
 	if err != nil {
 		return t, 0, fmt.Errorf("token %s: %w", id, err)
 	}
-	if err := json.Unmarshal(e.Value(), &t); err != nil {
+	if err := decode(e.Value(), &t); err != nil {
 		return t, 0, fmt.Errorf("token %s: %w", id, err)
 	}
 	return t, e.Revision(), nil

@@ -253,3 +253,25 @@ func TestListAndGrants(t *testing.T) {
 		t.Errorf("what was refused was stored: %d, %v", len(got), err)
 	}
 }
+
+// A field of a newer version may restrict its bearer; who can't read it lets
+// nobody in.
+func TestTokenOfANewerVersion(t *testing.T) {
+	r := rig.Open(t, engines)
+	s, _ := open(t, r)
+	k, text := create(t, s, Grant{Name: "crm", Role: Admin})
+	if _, err := s.Admit(text); err != nil {
+		t.Fatal(err)
+	}
+	e, err := s.kv.Get(t.Context(), k.ID)
+	rig.Must(t, err)
+	_, err = s.kv.Put(t.Context(), k.ID, bytes.Replace(e.Value(), []byte("{"), []byte(`{"networks":["10.0.0.0/8"],`), 1))
+	rig.Must(t, err)
+	rig.Must(t, s.refresh(t.Context()))
+	if p, err := s.Admit(text); !errors.Is(err, ErrRefused) {
+		t.Errorf("admitted as %+v (%v)", p, err)
+	}
+	if _, err := s.Revoke(t.Context(), Root(), k.ID); err == nil {
+		t.Error("revoked, and the field is lost")
+	}
+}

@@ -1,7 +1,6 @@
 package contact
 
 import (
-	"encoding/json"
 	"reflect"
 	"slices"
 	"testing"
@@ -163,12 +162,47 @@ func TestRecordInJSON(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		r := mergeAll(rapid.SliceOfN(rapid.Custom(drawUpdate), 0, 5).Draw(t, "updates"))
-		b, err := json.Marshal(r)
-		var got Record
-		if err != nil || json.Unmarshal(b, &got) != nil || !reflect.DeepEqual(got, r) {
-			t.Fatalf("%+v\nin JSON %s (%v)\nread as %+v", r, b, err, got)
+		b, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Decode(b); err != nil || !reflect.DeepEqual(got, r) {
+			t.Fatalf("%+v\nin JSON %s\nread as %+v (%v)", r, b, got, err)
 		}
 	})
+}
+
+// What is stored by the million must not change its form by accident.
+func TestFormOfARecord(t *testing.T) {
+	t.Parallel()
+	r := Record{
+		Address: "4711", Name: "Ada <3", Timezone: "Europe/Oslo", Labels: []string{"vip"}, Attributes: map[string]string{"b": "2", "a": "1"},
+		LastInbound: noon, OpenedBy: "message", OptOuts: []OptOut{{Scope: Marketing, At: noon, Source: "till"}}, SMSConsent: true,
+	}
+	for want, r := range map[string]Record{
+		`{"a":"4711"}`: {Address: "4711"},
+		`{"a":"4711","n":"Ada \u003c3","z":"Europe/Oslo","l":["vip"],"x":{"a":"1","b":"2"},"i":"2026-11-22T12:00:00Z","o":"message",` +
+			`"u":[{"s":"marketing","t":"2026-11-22T12:00:00Z","w":"till"}],"c":true}`: r,
+	} {
+		if got, err := r.Encode(); string(got) != want || err != nil {
+			t.Errorf("%s (%v)\nwant %s", got, err, want)
+		}
+	}
+}
+
+// While two versions run side by side the older one merges into records of
+// the newer one, and must not undo what it can't read.
+func TestMergeKeepsWhatANewerVersionWrote(t *testing.T) {
+	t.Parallel()
+	r, err := Decode([]byte(`{"a":"4711","q":{"until":7},"n":"Ada"}`))
+	if err != nil || string(r.Newer) != `{"q":{"until":7}}` {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	r, changed := Merge(r, Update{BlockedAt: noon, Profile: &Profile{Name: "Bob"}})
+	got, err := r.Encode()
+	if want := `{"a":"4711","n":"Bob","b":"2026-11-22T12:00:00Z","q":{"until":7}}`; !changed || string(got) != want || err != nil {
+		t.Errorf("%s (%v), want %s", got, err, want)
+	}
 }
 
 func TestBlocked(t *testing.T) {

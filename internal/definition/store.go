@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -98,9 +99,13 @@ func get[T any](ctx context.Context, s *Store, kind, id string) (*T, uint64, err
 	return parse[T](e)
 }
 
+// parse reads a definition and refuses one with a field of a newer version:
+// what it asks for would not be done, and a change would lose it.
 func parse[T any](e jetstream.KeyValueEntry) (*T, uint64, error) {
 	var v T
-	if err := json.Unmarshal(e.Value(), &v); err != nil {
+	d := json.NewDecoder(bytes.NewReader(e.Value()))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
 		return nil, 0, fmt.Errorf("%s at revision %d: %w", e.Key(), e.Revision(), err)
 	}
 	return &v, e.Revision(), nil

@@ -72,7 +72,7 @@ func TestStore(t *testing.T) {
 	js := streams(t)
 	for name, test := range map[string]func(*testing.T, *Store){
 		"revisions": testRevisions, "bind": testBind, "ids": testIDs, "apply": testApply, "all-or-none": testAllOrNone,
-		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound,
+		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound, "newer": testNewer,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -117,6 +117,26 @@ func testRevisions(t *testing.T, s *Store) {
 	cancel()
 	if _, _, err := s.Sender(gone, "bakery"); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that has ended: %v", err)
+	}
+}
+
+// testNewer asserts that a definition with a field of a newer version is
+// neither acted on nor written over, by the field's loss.
+func testNewer(t *testing.T, s *Store) {
+	ctx := t.Context()
+	for key, doc := range map[string]string{
+		"sender.newer":    `{"id":"newer","channel":"messenger","approval":"two"}`,
+		"broadcast.newer": `{"spec":{"id":"newer","sender":"bakery","approval":"two"},"state":"running"}`,
+	} {
+		if _, err := s.kv.Put(ctx, key, []byte(doc)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v, _, err := s.Sender(ctx, "newer"); err == nil || !strings.Contains(err.Error(), "approval") {
+		t.Errorf("sender %+v, %v", v, err)
+	}
+	if v, _, err := s.Broadcast(ctx, "newer"); err == nil || !strings.Contains(err.Error(), "approval") {
+		t.Errorf("broadcast %+v, %v", v, err)
 	}
 }
 

@@ -127,15 +127,15 @@ func (v *View) Look(ctx context.Context, sender, source string, contacts []job.K
 	if err != nil {
 		return Look{}, err
 	}
-	if l.Sender, err = parse[Control](raw[4]); err != nil {
+	if l.Sender, err = parse(raw[4], control); err != nil {
 		return Look{}, err
 	}
-	if l.Source, err = parse[Control](raw[5]); err != nil {
+	if l.Source, err = parse(raw[5], control); err != nil {
 		return Look{}, err
 	}
 	l.Contacts = make([]*contact.Record, len(contacts))
 	for i := range contacts {
-		if l.Contacts[i], err = parse[contact.Record](raw[6+i]); err != nil {
+		if l.Contacts[i], err = parse(raw[6+i], contact.Decode); err != nil {
 			return Look{}, err
 		}
 	}
@@ -181,14 +181,20 @@ func number(v any) (uint64, error) {
 	return strconv.ParseUint(s, 10, 64)
 }
 
-func parse[T any](v any) (*T, error) {
+func parse[T any](v any, decode func([]byte) (T, error)) (*T, error) {
 	s, ok := v.(string)
 	if !ok {
 		return nil, nil
 	}
-	var t T
-	if err := json.Unmarshal([]byte(s), &t); err != nil {
+	t, err := decode([]byte(s))
+	if err != nil {
 		return nil, fmt.Errorf("look at facts: %w", err)
 	}
 	return &t, nil
+}
+
+// control reads a control and refuses a field of a newer version, which may
+// forbid what this one would do.
+func control(b []byte) (c Control, err error) {
+	return c, json.Unmarshal(b, &c, json.RejectUnknownMembers(true))
 }

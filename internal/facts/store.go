@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json" // a third of the time, for what is read by the million
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -207,11 +206,11 @@ func (s *Store) known(ctx context.Context, subjects []string) (map[string]known,
 	}
 	out := make(map[string]known, len(ms))
 	for subj, m := range ms {
-		k := known{seq: m.Seq}
-		if err := jsonv2.Unmarshal(m.Data, &k.record); err != nil {
+		r, err := contact.Decode(m.Data)
+		if err != nil {
 			return nil, fmt.Errorf("facts at %d: %w", m.Seq, err)
 		}
-		out[subj] = k
+		out[subj] = known{r, m.Seq}
 	}
 	return out, nil
 }
@@ -272,12 +271,12 @@ func merged(subj string, k known, updates []contact.Update) (contact.Record, *na
 	if !changed {
 		return r, nil, nil
 	}
-	data, err := json.Marshal(r)
+	data, err := r.Encode()
 	if err != nil {
 		return r, nil, fmt.Errorf("facts: %w", err)
 	}
 	if len(updates) > 1 && k.seq > 0 { // a later one may have changed back what an earlier did
-		if was, err := json.Marshal(k.record); err == nil && bytes.Equal(was, data) {
+		if was, err := k.record.Encode(); err == nil && bytes.Equal(was, data) {
 			return r, nil, nil
 		}
 	}
@@ -394,8 +393,8 @@ func (s *Store) Each(ctx context.Context, sender string, fn func(job.Key, contac
 		if err != nil {
 			return fmt.Errorf("facts at %d: %w", m.Seq, err)
 		}
-		var r contact.Record
-		if err := jsonv2.Unmarshal(m.Data, &r); err != nil {
+		r, err := contact.Decode(m.Data)
+		if err != nil {
 			return fmt.Errorf("facts at %d: %w", m.Seq, err)
 		}
 		return fn(k, r)

@@ -156,6 +156,42 @@ func TestEditControl(t *testing.T) {
 	}
 }
 
+// An older version merges into a contact that a newer one wrote: what it
+// can't read stays, and comes along in every look, by which the gate holds.
+func TestFactOfANewerVersionStays(t *testing.T) {
+	h := open(t)
+	p := h.project(t, nil)
+	p.opens(t)
+	_, err := h.store.js.Publish(t.Context(), h.store.names.Facts(bakery, h.key(1)), []byte(`{"a":"1000001","q":true}`))
+	noError(t, err)
+	h.shows(t, h.merge(t, named(1, "Ada")).Seq)
+	if r := h.contact(t, 1); r.Name != "Ada" || string(r.Newer) != `{"q":true}` {
+		t.Errorf("in the stream: %+v", r)
+	}
+	l, err := h.look(h.key(1))
+	noError(t, err)
+	if r := l.Contacts[0]; r == nil || r.Name != "Ada" || string(r.Newer) != `{"q":true}` {
+		t.Errorf("in Redis: %+v", r)
+	}
+}
+
+// A control's field that this version does not know may forbid what it would
+// do: nothing may be sent by such a look.
+func TestControlOfANewerVersion(t *testing.T) {
+	h := open(t)
+	h.project(t, nil).opens(t)
+	seq, err := h.store.js.Publish(t.Context(), h.store.names.Control(SenderControl, bakery), []byte(`{"state":"running","rev":1,"only":"vip"}`))
+	noError(t, err)
+	eventually(t, "the look is refused", func() bool {
+		_, err := h.look()
+		return err != nil && strings.Contains(err.Error(), "only")
+	})
+	// Pausing and cancelling must work all the same.
+	if paused, err := h.store.SetControl(t.Context(), SenderControl, bakery, Control{State: Paused, Rev: 2}); err != nil || paused <= seq.Sequence {
+		t.Errorf("paused at %d, %v", paused, err)
+	}
+}
+
 func TestOpenFindsTheSameStream(t *testing.T) {
 	t.Parallel()
 	h := open(t)

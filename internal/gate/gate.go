@@ -6,6 +6,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,6 +101,10 @@ func (g Rules) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec,
 		d.Verdict = policy.Verdict{Kind: policy.Hold, Reason: reason.FactsUnavailable}
 		return d
 	}
+	if newer(l, i) {
+		d.Verdict = policy.Verdict{Kind: policy.Hold, Reason: reason.FactsUnavailable, Evidence: policy.Evidence{Note: "a newer version wrote what this one can't read"}}
+		return d
+	}
 	if l.Source.State == facts.Paused {
 		d.Verdict = policy.Verdict{Kind: policy.Hold, Reason: reason.SenderPaused, Evidence: policy.Evidence{Note: "the broadcast is paused"}}
 		return d
@@ -126,6 +131,13 @@ func (g Rules) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec,
 	case policy.Undecided:
 	}
 	return d
+}
+
+// newer tells whether a newer version wrote what this one has no rule for: a
+// state of a control, or a fact. It may forbid what would be sent here.
+func newer(l facts.Look, i int) bool {
+	known := []string{facts.Running, facts.Paused}
+	return !slices.Contains(known, l.Source.State) || l.Sender != nil && !slices.Contains(known, l.Sender.State) || len(l.Contacts[i].Newer) > 0
 }
 
 func closing(c *facts.Control, at time.Time) job.State {
