@@ -208,3 +208,66 @@ func f() {
 		t.Errorf("found %q", got)
 	}
 }
+
+// Whoever watches a figure of /metrics must find in docs/operations.md what it
+// counts and from when on it is a reason to look.
+func TestEveryFigureIsExplained(t *testing.T) {
+	tr := loadTree(t)
+	page := readPage(t, "docs/operations.md")
+	found := map[string]bool{}
+	for _, p := range tr.pkgs {
+		for file, f := range p.files {
+			for _, name := range figures(f) {
+				found[name] = true
+				if !strings.Contains(page, "| `"+name+"` |") {
+					t.Errorf("%s registers %s, which docs/operations.md does not explain: add a row under Figures", file, name)
+				}
+			}
+		}
+	}
+	if len(found) < 10 {
+		t.Errorf("only %d figures were found", len(found))
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(carillon_[a-z_]+)` \\|").FindAllStringSubmatch(page, -1) {
+		if !found[m[1]] {
+			t.Errorf("docs/operations.md explains %s, which nothing registers", m[1])
+		}
+	}
+}
+
+// figures returns the names under which a file's figures are served: with the
+// unit and, where they only grow, _total behind what was registered.
+func figures(f *ast.File) (names []string) {
+	ast.Inspect(f, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) < 2 {
+			return true
+		}
+		sel, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok || sel.Sel.Name != "Gauge" && sel.Sel.Name != "Counter" {
+			return true
+		}
+		name := text(call.Args[0])
+		switch {
+		case !strings.HasPrefix(name, "carillon_"):
+			return true
+		case sel.Sel.Name == "Counter":
+			name += "_total"
+		case text(call.Args[1]) == "s":
+			name += "_seconds"
+		}
+		names = append(names, name)
+		return true
+	})
+	return names
+}
+
+// text is what a string literal says; "" of anything else.
+func text(e ast.Expr) string {
+	if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+		if s, err := strconv.Unquote(lit.Value); err == nil {
+			return s
+		}
+	}
+	return ""
+}

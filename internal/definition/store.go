@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -67,25 +68,38 @@ func (s *Store) Bind(ctx context.Context, key, value string) (string, error) {
 // Bound returns a value stored once for the installation: "" where none is,
 // to those who may store one; the others wait for it.
 func (s *Store) Bound(ctx context.Context, key string) (value string, err error) {
+	missing := false
 	read := func(ctx context.Context) (found bool, err error) {
 		e, err := s.kv.Get(ctx, "installation."+key)
 		if err == nil {
 			value = string(e.Value())
 		}
-		return !errors.Is(err, jetstream.ErrKeyNotFound), err
+		missing = errors.Is(err, jetstream.ErrKeyNotFound)
+		return !missing && !unanswered(ctx, err), err
 	}
-	if s.streams.Create {
-		var found bool
-		if found, err = read(ctx); !found {
-			return "", nil
-		}
-	} else {
+	if !s.streams.Create {
 		err = s.streams.Await(ctx, "the installation's "+key, read)
+	} else {
+		for late := time.Now().Add(s.streams.Patience); ; {
+			_, err = read(ctx)
+			if missing {
+				return "", nil
+			}
+			if !unanswered(ctx, err) || !time.Now().Before(late) {
+				break
+			}
+		}
 	}
 	if err != nil {
 		return "", fmt.Errorf("definitions: %s: %w", key, err)
 	}
 	return value, nil
+}
+
+// unanswered tells whether nobody answered in the library's time: a stream of
+// several replicas that was made a moment ago has no leader yet.
+func unanswered(ctx context.Context, err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
 }
 
 func get[T any](ctx context.Context, s *Store, kind, id string) (*T, uint64, error) {
