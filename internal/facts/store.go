@@ -337,10 +337,10 @@ func (s *Store) leading(ctx context.Context, subj string) (k known, err error) {
 	if err != nil || !found {
 		return k, err
 	}
-	k.seq = m.Seq
-	if err := jsonv2.Unmarshal(m.Data, &k.record); err != nil {
-		return k, fmt.Errorf("facts at %d: %w", m.Seq, err)
+	if k.record, err = contact.Decode(m.Data); err != nil {
+		return known{}, fmt.Errorf("facts at %d: %w", m.Seq, err)
 	}
+	k.seq = m.Seq
 	return k, nil
 }
 
