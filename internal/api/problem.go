@@ -134,7 +134,7 @@ func unavailable(err error) bool {
 	}
 	for _, e := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrDisconnected,
-		nats.ErrConnectionReconnecting, jetstream.ErrNoStreamResponse,
+		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, jetstream.ErrNoStreamResponse,
 	} {
 		if errors.Is(err, e) {
 			return true

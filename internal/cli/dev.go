@@ -33,6 +33,7 @@ func newDevCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "dev", Short: "All of Carillon in one process, with sample data", Long: devHelp, Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.serves = true
 			settings, err := load()
 			if err != nil {
 				return err

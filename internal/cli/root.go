@@ -125,11 +125,7 @@ func newVersionCommand(s *session) *cobra.Command {
 			if s.json {
 				return s.writeJSON(v)
 			}
-			line := "carillon " + v.Version
-			if v.Revision != "" {
-				line += " (" + v.Revision + ")"
-			}
-			_, err := fmt.Fprintf(s.out, "%s, %s\n", line, v.Go)
+			_, err := fmt.Fprintf(s.out, "carillon %s\n", v)
 			return err
 		},
 	}
@@ -139,6 +135,15 @@ type version struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"` // of the source; ends with "+" where it was changed
 	Go       string `json:"go"`
+}
+
+// String is the version with its revision and Go's.
+func (v version) String() string {
+	line := v.Version
+	if v.Revision != "" {
+		line += " (" + v.Revision + ")"
+	}
+	return line + ", " + v.Go
 }
 
 func versionOf(info *debug.BuildInfo, ok bool) version {

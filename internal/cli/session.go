@@ -33,6 +33,7 @@ type session struct {
 	getenv   func(string) string
 	json     bool
 
+	serves      bool // it is a server itself: what it can't reach is an engine, not a Carillon
 	interactive bool // standard input and output are a terminal: somebody can be asked
 }
 
@@ -51,7 +52,7 @@ func (s *session) explain(err error) string {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return fmt.Sprintf("the certificate of %s is signed by an authority that is not known here: set CARILLON_CA to the PEM file of that authority", s.api())
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" && !s.serves {
 		return fmt.Sprintf(`no Carillon answers at %s: start one with "carillon dev" or set CARILLON_API`, s.api())
 	}
 	return err.Error()

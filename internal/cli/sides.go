@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -49,9 +50,11 @@ func newSide(s *session, of config.Role, start startFunc, use, short, long strin
 	var verbose bool
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: long, Args: usageArgs(cobra.NoArgs), SilenceErrors: true, SilenceUsage: true,
+		Version: versionOf(debug.ReadBuildInfo()).String(),
 	}
 	load := s.settings(cmd, of)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s.serves = true
 		settings, err := load()
 		if err != nil {
 			return err

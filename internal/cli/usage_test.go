@@ -146,7 +146,13 @@ func TestRedriveFilter(t *testing.T) {
 
 // TestDocument holds docs/cli.md to the tree of commands.
 func TestDocument(t *testing.T) {
-	goldenFile(t, "../../docs/cli.md", document(newRoot(&session{})))
+	s := &session{}
+	goldenFile(t, "../../docs/cli.md", document(newRoot(s))+side(newScheduler(s))+side(newWorker(s)))
+}
+
+// side describes a program of one command.
+func side(c *cobra.Command) string {
+	return fmt.Sprintf("\n## %s\n\n%s.\n\n```\n%s\n\n%s```\n", c.Name(), c.Short, c.Long, c.LocalFlags().FlagUsages())
 }
 
 func document(root *cobra.Command) string {

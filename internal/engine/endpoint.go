@@ -123,7 +123,7 @@ func (ep endpoint) client(t tuning) redis.UniversalClient {
 
 // redisError says in one line what is wrong with the server and what to do.
 func redisError(where string, err error) error {
-	const check = "check CARILLON_REDIS_URL, or leave it empty to start a local one"
+	const check = "check CARILLON_REDIS_URL"
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("redis at %s: connection refused; is it running? %s", where, check)

@@ -210,7 +210,7 @@ func natsError(where string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, nats.ErrNoServers):
-		return fmt.Errorf("nats at %s: no server answers; is it running? check CARILLON_NATS_URL, or leave it empty to embed one: %w", where, err)
+		return fmt.Errorf("nats at %s: no server answers; is it running? check CARILLON_NATS_URL: %w", where, err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		return fmt.Errorf("nats at %s: credentials refused; check CARILLON_NATS_URL, CARILLON_NATS_CREDENTIALS and CARILLON_NATS_NKEY: %w", where, err)
 	case isUnavailable(err):
