@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,20 +81,39 @@ func (s *Server) entry(rt route, r *http.Request) journal.Entry {
 }
 
 // forbidden writes into the audit log that somebody was refused for their
-// role or scope.
+// role or scope. Whoever is refused often has only some of it written, with
+// how many were not: nothing else would bound what they put into the log.
 func (s *Server) forbidden(a *answer, r *http.Request, status int) {
 	e := s.entry(a.route, r)
-	if id := r.PathValue("id"); job.ValidToken(id) { // else it could be anything
-		e.Object = id
+	missed, ok := s.limits.refusals.Count(e.Caller.ID, s.limits.now())
+	if !ok {
+		return
 	}
-	if a.route.reach == toSender {
-		e.Sender = e.Object
+	if missed > 0 {
+		e.Details = map[string]string{"unrecorded": strconv.Itoa(missed)}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
 	defer cancel()
+	if id := r.PathValue("id"); job.ValidToken(id) { // else it could be anything
+		e.Object = id
+	}
+	if a.route.reach == toSender && s.known(ctx, e.Object) {
+		e.Sender = e.Object
+	}
 	if err := s.Journal.Refused(ctx, e, journal.Result{Status: status}); err != nil {
 		s.Log.WarnContext(ctx, "a refusal could not be written to the audit log", "error", err)
 	}
+}
+
+// known tells whether a sender is defined and in the caller's scope. The
+// server keeps every subject of a stream in memory, so that no name that a
+// caller made up may become one.
+func (s *Server) known(ctx context.Context, sender string) bool {
+	if !access.Of(ctx).Sees(sender) {
+		return false
+	}
+	_, _, err := s.Defs.Sender(ctx, sender)
+	return err == nil
 }
 
 // maxDetail bounds one detail in the log, in bytes.

@@ -15,6 +15,10 @@ const (
 	// program that goes through a list is not.
 	failureRate  = 1
 	failureBurst = 20
+	// refusalRate and refusalBurst bound the refusals for role or scope that
+	// the audit log, which nothing is ever removed from, takes of one caller.
+	refusalRate  = 1
+	refusalBurst = 20
 	// maxCallers and maxAddresses bound the memory that limits take.
 	maxCallers   = 10_000
 	maxAddresses = 10_000
@@ -28,6 +32,7 @@ const (
 type limits struct {
 	calls    *limit.Limiter // by caller
 	failures *limit.Limiter // by address
+	refusals *limit.Limiter // by caller; what the audit log gets of them
 	heavy    chan struct{}
 	now      func() time.Time
 }
@@ -36,6 +41,7 @@ func newLimits(perSecond int) limits {
 	return limits{
 		calls:    limit.New(perSecond, 2*perSecond, maxCallers),
 		failures: limit.New(failureRate, failureBurst, maxAddresses),
+		refusals: limit.New(refusalRate, refusalBurst, maxCallers),
 		heavy:    make(chan struct{}, maxHeavy),
 		now:      time.Now,
 	}

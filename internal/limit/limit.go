@@ -22,8 +22,9 @@ type Limiter struct {
 }
 
 type bucket struct {
-	name  string
-	state rate.State
+	name   string
+	state  rate.State
+	missed int // by Count since it last let one through
 }
 
 // New returns a limiter that lets each name through perSecond times a second,
@@ -50,6 +51,22 @@ func (l *Limiter) Take(name string, now time.Time) (wait time.Duration) {
 		return 0
 	}
 	return time.Duration(g.Slot-at) * time.Microsecond
+}
+
+// Count is Take for what nobody waits for: it takes a token and returns how
+// many calls for this name have found none since the last that did. With none
+// there it counts this one, and ok is false.
+func (l *Limiter) Count(name string, now time.Time) (missed int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.of(name)
+	var g rate.Grant
+	if b.state, g = rate.Take(b.state, now.UnixMicro(), l.charge, 0); !g.OK {
+		b.missed++
+		return 0, false
+	}
+	missed, b.missed = b.missed, 0
+	return missed, true
 }
 
 // of returns a name's bucket, forgetting another one where there are too many.

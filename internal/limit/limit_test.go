@@ -34,6 +34,25 @@ func TestBothSidesOfTheLimit(t *testing.T) {
 	}
 }
 
+// TestCount: what found no token is told of once, with the next that did, and
+// to its own name alone.
+func TestCount(t *testing.T) {
+	l := New(1, 2, 10)
+	for i, c := range []struct {
+		name   string
+		after  time.Duration
+		missed int
+		ok     bool
+	}{
+		{"a", 0, 0, true}, {"a", 0, 0, true}, {"a", 0, 0, false}, {"b", 0, 0, true}, {"a", time.Second - time.Microsecond, 0, false},
+		{"a", time.Second, 2, true}, {"b", time.Second, 0, true}, {"a", time.Second, 0, false}, {"a", 3 * time.Second, 1, true}, {"a", 3 * time.Second, 0, true},
+	} {
+		if missed, ok := l.Count(c.name, noon.Add(c.after)); missed != c.missed || ok != c.ok {
+			t.Errorf("call %d: %d, %t; want %d, %t", i+1, missed, ok, c.missed, c.ok)
+		}
+	}
+}
+
 // TestBound: in any time, nobody comes through more often than burst and rate
 // allow, and nobody is refused who kept to them.
 func TestBound(t *testing.T) {
