@@ -76,7 +76,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			span.SetStatus(codes.Error, http.StatusText(a.status))
 		}
 		if r.Method != http.MethodGet || a.status == http.StatusUnauthorized {
-			s.Log.InfoContext(ctx, "request", "route", name, "status", a.status, "took", time.Since(begun), "from", s.Listening.client(r))
+			s.Log.InfoContext(ctx, "request", "route", name, "status", a.status, "took", time.Since(begun), "from", journal.Network(s.Listening.client(r)))
 		}
 	}()
 	s.dispatch(name, a, r)
