@@ -207,8 +207,8 @@ func (r *Refusal) Unwrap() error { return r.error }
 // which here is at once.
 func (s *Store) Create(ctx context.Context, by Principal, g Grant) (Token, string, error) {
 	now := s.now().UTC()
-	if err := g.check(now); err != nil {
-		return Token{}, "", &Refusal{err}
+	if err := g.Check(now); err != nil {
+		return Token{}, "", err
 	}
 	if err := by.Grants(g.Role, g.Senders, g.Expires); err != nil {
 		return Token{}, "", &Refusal{err}

@@ -110,7 +110,14 @@ const (
 	maxSenders = 1000 // a token for more is for all
 )
 
-// check refuses what no token can be.
+// Check refuses what no token can be, with a *Refusal. It looks nothing up.
+func (g Grant) Check(now time.Time) error {
+	if err := g.check(now); err != nil {
+		return &Refusal{err}
+	}
+	return nil
+}
+
 func (g Grant) check(now time.Time) error {
 	switch {
 	case strings.TrimSpace(g.Name) == "" || len(g.Name) > maxName || !utf8.ValidString(g.Name) || strings.ContainsFunc(g.Name, unprintable):

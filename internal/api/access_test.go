@@ -257,6 +257,10 @@ func TestNoMoreThanItsOwn(t *testing.T) {
 	h.withSender(t, "kiosk")
 	scoped := h.token(t, access.Admin, "kiosk").text
 	past := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	many := make([]string, 1001) // of senders that don't exist: none of them is looked up
+	for i := range many {
+		many[i] = fmt.Sprint(i)
+	}
 	for name, c := range map[string]struct {
 		token, body string
 		status      int
@@ -266,6 +270,7 @@ func TestNoMoreThanItsOwn(t *testing.T) {
 		"for another":       {scoped, `{"name":"x","role":"viewer","senders":["nobody"]}`, 404, "senders[0]: sender nobody: not found"},
 		"for a typo":        {token, `{"name":"x","role":"viewer","senders":["kiosk","kisok"]}`, 404, "senders[1]: sender kisok: not found"},
 		"for none":          {token, `{"name":"x","role":"viewer","senders":[]}`, 422, "senders: name at least one, or leave it out for all"},
+		"for too many":      {token, `{"name":"x","role":"viewer","senders":["n` + strings.Join(many, `","n`) + `"]}`, 422, "senders: want at most 1000; leave it out for all"},
 		"without a name":    {token, `{"role":"viewer"}`, 422, "name: say in 1 to 100 bytes, in one line, what or whom the token is for"},
 		"with another role": {token, `{"name":"x","role":"owner"}`, 422, `role "owner": want viewer, operator or admin`},
 		"expired":           {token, `{"name":"x","role":"viewer","expires":"` + past + `"}`, 422, "expires: " + past + " has passed"},
