@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -263,6 +264,56 @@ func TestRefusalsAreLogged(t *testing.T) {
 	}
 }
 
+// TestRefusalsDoNotFillTheLog: of a caller who is refused again and again some
+// is written, with a count of the rest; no name that they made up becomes a
+// subject, which the server would keep in memory for good.
+func TestRefusalsDoNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.withSender(t, "bounded")
+	h.withSender(t, "beyond")
+	viewer := h.token(t, access.Viewer, "bounded")
+	bearer := []string{"Authorization", "Bearer " + viewer.text}
+	sent := 0
+	refused := func(path string) {
+		t.Helper()
+		sent++
+		if status, _, body := h.request(t, "POST", path, "", bearer...); status != 403 {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	begun := time.Now()
+	refused("/v1/senders/beyond/resume")
+	for i := range 100 {
+		refused(fmt.Sprintf("/v1/senders/made-up-%d/pause", i))
+	}
+	for {
+		refused("/v1/senders/bounded/pause") // until one of them is written
+		entries, counted, own := 0, 0, 0
+		err := h.journal.Each(t.Context(), journal.Filter{}, func(e journal.Entry) error {
+			if e.Caller.ID == viewer.ID {
+				n, _ := strconv.Atoi(e.Details["unrecorded"])
+				entries, counted = entries+1, counted+n
+				if e.Sender == "bounded" {
+					own++
+				} else if e.Sender != "" {
+					t.Errorf("it is said to be %s's: %+v", e.Sender, e)
+				}
+			}
+			return nil
+		})
+		if most := 20 + int(time.Since(begun)/time.Second); err != nil || entries > most {
+			t.Fatalf("%d entries, want at most %d; %v", entries, most, err)
+		}
+		if own > 0 && entries+counted != sent {
+			t.Errorf("%d entries count %d more, and %d were refused", entries, counted, sent)
+		}
+		if own > 0 {
+			return
+		}
+	}
+}
+
 // TestKeysThatStayFree: what changed nothing leaves its key to be used again.
 func TestKeysThatStayFree(t *testing.T) {
 	t.Parallel()
@@ -318,6 +369,45 @@ func TestBadKeys(t *testing.T) {
 	}
 	if w := knock(t, h.server, "GET", "/v1/policy", "", token, here, "Idempotency-Key", "two words"); w.Code != 200 {
 		t.Errorf("of a GET: %d", w.Code)
+	}
+}
+
+// fragile is a response that panics at the first line that says it is done.
+type fragile struct {
+	*httptest.ResponseRecorder
+	broke bool
+}
+
+func (f *fragile) Write(b []byte) (int, error) {
+	if !f.broke && bytes.Contains(b, []byte(`"done":`)) {
+		f.broke = true
+		panic("lost it")
+	}
+	return f.ResponseRecorder.Write(b)
+}
+
+// TestImportAfterAPanic: an import may always be repeated, so that not even a
+// panic is kept for its key.
+func TestImportAfterAPanic(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.withSender(t, "fragile")
+	send := func(w http.ResponseWriter) {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/senders/fragile/contacts", strings.NewReader("id\n1\n"))
+		r.Header = http.Header{"Authorization": {"Bearer " + token}, "Idempotency-Key": {"fragile"}}
+		h.server.ServeHTTP(w, r)
+	}
+	first := &fragile{ResponseRecorder: httptest.NewRecorder()}
+	func() {
+		defer func() { _ = recover() }() // it is too late for a 500
+		send(first)
+	}()
+	if !first.broke {
+		t.Fatal("nothing was written")
+	}
+	w := httptest.NewRecorder()
+	if send(w); w.Code != 200 || w.Header().Get("Idempotent-Replayed") != "" || !strings.Contains(w.Body.String(), `"done":`) {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 }
 

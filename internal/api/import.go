@@ -44,6 +44,7 @@ func (s *Server) importContacts(a *answer, r *http.Request) error {
 		if err := s.act(a, r, deed{object: id, sender: id}); err != nil {
 			return err
 		}
+		a.again = true // also where this panics
 	}
 	// Without this, HTTP/1.1 would read all of the file before the first line
 	// of the answer may leave. HTTP/2 always can, and a recorder need not.
@@ -55,9 +56,10 @@ func (s *Server) importContacts(a *answer, r *http.Request) error {
 	done, err := s.importFrom(ctx, id, body, check, im)
 	a.outcome = map[string]string{"rows": strconv.Itoa(done.Rows), "written": strconv.Itoa(done.Written), "bad": strconv.Itoa(done.Bad)}
 	if err == nil {
-		return im.finish(client.ImportEvent{Done: done})
+		err = im.finish(client.ImportEvent{Done: done})
+		a.again = err != nil
+		return err
 	}
-	a.again = true
 	if context.Cause(ctx) != nil {
 		return errGone
 	}
