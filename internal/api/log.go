@@ -15,7 +15,8 @@ import (
 // logPath is where the audit log is read.
 const logPath = "/v1/log"
 
-// maxLog bounds the parameter limit: so many entries are held in memory.
+// maxLog bounds the parameter limit: so many entries are held in memory,
+// beside those that journal.MaxWaiting bounds.
 const maxLog = 10_000
 
 // log lists who did what. Who may see some senders alone sees what was done

@@ -29,8 +29,13 @@ func (f Filter) match(e *Entry) bool {
 
 // ResultWithin is how long after its entry a result is looked for. The
 // longest thing to do, an import, takes minutes; what a crash left without
-// a result keeps the entries behind it in memory for no longer than this.
+// a result keeps the entries behind it waiting for no longer than this.
 const ResultWithin = 24 * time.Hour
+
+// MaxWaiting is how many entries are held in memory at most, behind one whose
+// result has not come: about 10 MB. With more, the first of them is given out
+// without a result.
+const MaxWaiting = 10_000
 
 // Each calls fn with every entry that the filter picks, oldest first, each
 // with its result where there is one.
@@ -82,7 +87,9 @@ func (p *pairing) take(m stream.Message) error {
 		e.Result = r.Result
 		delete(p.waiting, r.Of)
 	}
-	err := p.release(func(e *Entry) bool { return e.Result != nil || m.At.Sub(e.At) > ResultWithin })
+	err := p.release(func(e *Entry) bool {
+		return e.Result != nil || m.At.Sub(e.At) > ResultWithin || len(p.queue) > MaxWaiting
+	})
 	if until := p.filter.Until; err == nil && len(p.queue) == 0 && !until.IsZero() && !m.At.Before(until) {
 		return errPast
 	}

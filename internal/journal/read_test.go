@@ -45,6 +45,29 @@ func TestResultIsNotWaitedForEver(t *testing.T) {
 	}
 }
 
+// TestWaitingIsBounded: one more than fits gives out the first without a
+// result, and with it whatever behind it has one.
+func TestWaitingIsBounded(t *testing.T) {
+	var got []Entry
+	p := &pairing{fn: func(e Entry) error { got = append(got, e); return nil }, waiting: map[uint64]*Entry{}}
+	take := func(seq uint64, r *Result) {
+		if err := p.take(message(t, seq, noon, record{Entry: &Entry{Verb: "v"}, Result: r})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take(1, nil) // a crash
+	for seq := uint64(2); seq <= MaxWaiting; seq++ {
+		take(seq, &Result{Status: 200})
+	}
+	if len(got) != 0 || len(p.queue) != MaxWaiting {
+		t.Fatalf("%d given out, %d kept", len(got), len(p.queue))
+	}
+	take(MaxWaiting+1, nil)
+	if len(got) != MaxWaiting || got[0].Seq != 1 || got[0].Result != nil || got[1].Result == nil || len(p.queue) != 1 || len(p.waiting) != 1 {
+		t.Errorf("%d given out, %d kept, %d wait", len(got), len(p.queue), len(p.waiting))
+	}
+}
+
 // TestPairing: whatever the order of results, every entry comes once, in its
 // order, with its own result.
 func TestPairing(t *testing.T) {
