@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -105,13 +107,29 @@ func (s Setting) take(c *Config, v given) error {
 	return nil
 }
 
+// carriesPassword tells whether one of some URLs has credentials in it: before
+// its host, or, as those of the servers behind Sentinel are given, in its
+// query. What can't be read may have.
 func carriesPassword(urls string) bool {
 	for one := range strings.SplitSeq(urls, ",") {
-		if u, err := url.Parse(one); err != nil || u.User != nil {
+		if !strings.Contains(one, "://") { // NATS takes user:password@host too
+			one = "any://" + strings.TrimSpace(one)
+		}
+		u, err := url.Parse(one)
+		if err != nil || u.User != nil {
+			return true
+		}
+		q, err := url.ParseQuery(u.RawQuery)
+		if err != nil || slices.ContainsFunc(slices.Collect(maps.Keys(q)), isPassword) {
 			return true
 		}
 	}
 	return false
+}
+
+// isPassword tells whether a parameter is one, such as sentinel_password.
+func isPassword(parameter string) bool {
+	return strings.Contains(strings.ToLower(parameter), "pass")
 }
 
 // readFile reads a configuration file: a YAML mapping of settings' names. An
