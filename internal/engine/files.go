@@ -3,8 +3,11 @@ package engine
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
+
+	"github.com/carillon-dev/carillon/internal/secret"
 )
 
 // file is a file that somebody named in the configuration.
@@ -24,17 +27,16 @@ func (f file) read() ([]byte, error) {
 	return b, nil
 }
 
-// readSecret reads a file that others must not. Its group may, since that is
-// how a mounted secret reaches a process that is not root.
+// readSecret reads a file that others must not.
 func (f file) readSecret() ([]byte, error) {
-	info, err := os.Stat(f.path)
-	if err != nil {
+	b, err := secret.ReadFile(f.path)
+	if _, ok := errors.AsType[*os.PathError](err); ok {
 		return nil, f.fault("%w", cause(err))
 	}
-	if mode := info.Mode().Perm(); mode&0o007 != 0 {
-		return nil, f.fault("everybody on this machine may use it (mode %#o); chmod 0600 it, or 0440 for a group", mode)
+	if err != nil { // it names the file
+		return nil, fmt.Errorf("%s: %w", f.setting, err)
 	}
-	return f.read()
+	return b, nil
 }
 
 // certificates are the PEM files that one engine's encryption needs; empty
