@@ -60,6 +60,10 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // the longest.
 const maxBody = 64 << 20
 
+// maxRest is how much of an answer is read that nobody wants, in bytes: more
+// costs more than another connection.
+const maxRest = 64 << 10
+
 // request is one call. At most one of send, body and stream may be set.
 type request struct {
 	method string
@@ -91,7 +95,10 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 		resp, err := c.http.Do(hr)
 		if wait, ok := again(r, key, resp, err, try); ok {
 			if resp != nil {
-				_ = resp.Body.Close() // what it says is said again
+				// What it says is said again; read, so that the connection is
+				// used again too.
+				_, _ = io.CopyN(io.Discard, resp.Body, maxRest)
+				_ = resp.Body.Close()
 			}
 			if pause(ctx, wait) == nil {
 				continue

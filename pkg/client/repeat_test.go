@@ -167,3 +167,45 @@ func TestCheckIdempotencyKey(t *testing.T) {
 		}
 	}
 }
+
+// TestSentAgainOnTheSameConnection: what was told to wait comes back by the
+// connection that it had.
+func TestSentAgainOnTheSameConnection(t *testing.T) {
+	var from []string // one request at a time
+	client := server(t, func(w http.ResponseWriter, r *http.Request) {
+		from = append(from, r.RemoteAddr)
+		if len(from) < 4 {
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = io.WriteString(w, strings.Repeat(" ", maxRest-1))
+			return
+		}
+		_, _ = io.WriteString(w, "{}\n")
+	})
+	if _, err := client.Sender(t.Context(), "s"); err != nil {
+		t.Fatal(err)
+	}
+	for _, addr := range from[1:] {
+		if addr != from[0] {
+			t.Errorf("from %q", from)
+		}
+	}
+}
+
+// TestNoSendersAreNotAll: a scope that came out empty is sent, to be refused;
+// one that is left out is for all.
+func TestNoSendersAreNotAll(t *testing.T) {
+	var body string
+	client := server(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		body = string(b)
+		_, _ = io.WriteString(w, "{}\n")
+	})
+	for want, senders := range map[string][]string{
+		`{"name":"x","role":"viewer"}`: nil, `{"name":"x","role":"viewer","senders":[]}`: {}, `{"name":"x","role":"viewer","senders":["s"]}`: {"s"},
+	} {
+		if _, err := client.CreateToken(t.Context(), TokenRequest{Name: "x", Role: RoleViewer, Senders: senders}); err != nil || body != want {
+			t.Errorf("sent %s, want %s; %v", body, want, err)
+		}
+	}
+}

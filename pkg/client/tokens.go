@@ -35,8 +35,8 @@ type Token struct {
 type TokenRequest struct {
 	Name    string    `json:"name"` // what or whom it is for, 1 to 100 bytes
 	Role    string    `json:"role"`
-	Senders []string  `json:"senders,omitempty"` // none: all
-	Expires time.Time `json:"expires,omitzero"`  // zero: never
+	Senders []string  `json:"senders,omitzero"` // nil: all; an empty one is sent, and refused
+	Expires time.Time `json:"expires,omitzero"` // zero: never
 }
 
 // CreatedToken is a new token with its text, which can't be had again.
