@@ -20,6 +20,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/role"
 	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/internal/secret"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/internal/telemetry"
@@ -45,7 +46,9 @@ type core struct {
 	commits  *ledger.Committer
 	gate     *gate.Gate
 	secrets  secrets
-	begun    atomic.Bool // everything is started
+	begun    atomic.Bool              // everything is started
+	keyed    func(text string) string // a text's hash under the installation's key
+	token    secret.Text              // of the API; "" before findToken
 }
 
 // patience is how long a worker waits for a scheduler to make what it needs.
@@ -106,11 +109,12 @@ func (c *core) rooms(ctx context.Context) error {
 	if c.defs, err = definition.Open(ctx, c.streams, c.names); err != nil {
 		return err
 	}
-	secret, err := c.key(ctx)
+	key, err := c.key(ctx)
 	if err != nil {
 		return err
 	}
-	if c.facts, err = facts.Open(ctx, nc, c.streams, c.names, contact.NewKeyer(secret)); err != nil {
+	c.keyed = func(text string) string { return keyed(key, text) }
+	if c.facts, err = facts.Open(ctx, nc, c.streams, c.names, contact.NewKeyer(key)); err != nil {
 		return err
 	}
 	c.onStop("facts", func(context.Context) error { return c.facts.Close() })

@@ -94,22 +94,18 @@ func (d *Dev) Sandbox() string { return d.sandbox }
 func (d *Dev) Rulebook() Rulebook { return d.core.rulebook }
 
 // Token returns the API's token.
-func (d *Dev) Token() (string, error) { return d.core.token() }
+func (d *Dev) Token() string { return string(d.core.token) }
 
 // Client returns a client of the API, which trusts its certificate.
 func (d *Dev) Client() (*client.Client, error) {
-	token, err := d.Token()
-	if err != nil {
-		return nil, err
-	}
 	if d.core.cfg.TLSCert == "" {
-		return client.New(d.api, token), nil
+		return client.New(d.api, d.Token()), nil
 	}
 	conf, err := pinned(d.core.cfg.TLSCert)
 	if err != nil {
 		return nil, err
 	}
-	return client.New(d.api, token, client.WithTLS(conf)), nil
+	return client.New(d.api, d.Token(), client.WithTLS(conf)), nil
 }
 
 // Stats returns what deliveries cost so far.

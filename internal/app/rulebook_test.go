@@ -91,11 +91,7 @@ func TestOwnRulebookInForce(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	token, err := d.Token()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := client.New(d.API(), token)
+	c := client.New(d.API(), d.Token())
 	defer c.Close()
 	p, err := c.Policy(t.Context())
 	if err != nil || p.Rulebook != own || p.Digest != d.Rulebook().Digest {

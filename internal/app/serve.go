@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
 
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/api"
@@ -18,8 +16,7 @@ import (
 // serve starts the API on the scheduler's side and returns its base URL.
 func (s *side) serve(ctx context.Context) (string, error) {
 	c := s.core
-	token, err := c.token()
-	if err != nil {
+	if err := c.findToken(ctx); err != nil {
 		return "", err
 	}
 	tokens, err := access.Open(ctx, c.streams, c.names, c.cfg.Log)
@@ -39,7 +36,7 @@ func (s *side) serve(ctx context.Context) (string, error) {
 		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: &consent.Desk{Facts: c.facts, Ledger: c.ledger},
 		Scheduler: s.scheduler, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally}, Dead: s.dead,
 		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Gate: c.gate},
-		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: token, Access: tokens,
+		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: string(c.token), Access: tokens,
 		Journal: log, Keys: keys, Rate: c.cfg.APIRate, Tracer: c.tracer, Log: c.cfg.Log,
 		Listening: listening(c.cfg), Credential: s.credential,
 	})
@@ -66,17 +63,4 @@ func (s *side) credential(ref string) error {
 		return nil
 	}
 	return s.secrets.check(ref)
-}
-
-// token returns the API's token, and leaves it where a local client looks.
-func (c *core) token() (string, error) {
-	path := filepath.Join(c.cfg.Data, "token")
-	if c.cfg.Token != "" {
-		return string(c.cfg.Token), nil
-	}
-	secret, err := secretFile(path)
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%x", secret), nil
 }

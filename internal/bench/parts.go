@@ -212,11 +212,7 @@ func (b *bench) start(ctx context.Context, name string) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := dev.Token()
-	if err != nil {
-		return nil, err
-	}
-	return &instance{dev: dev, api: client.New(dev.API(), token)}, nil
+	return &instance{dev: dev, api: client.New(dev.API(), dev.Token())}, nil
 }
 
 // broadcast defines a sender and a broadcast and imports n contacts.

@@ -65,6 +65,18 @@ func (s *Store) Bind(ctx context.Context, key, value string) (string, error) {
 	return s.Bound(ctx, key)
 }
 
+// Rebind stores a value for the installation in the place of any other.
+func (s *Store) Rebind(ctx context.Context, key, value string) error {
+	bound, err := s.Bound(ctx, key)
+	if err == nil && bound != value {
+		_, err = s.kv.PutString(ctx, "installation."+key, value)
+	}
+	if err != nil {
+		return fmt.Errorf("definitions: %s: %w", key, err)
+	}
+	return nil
+}
+
 // Bound returns a value stored once for the installation: "" where none is,
 // to those who may store one; the others wait for it.
 func (s *Store) Bound(ctx context.Context, key string) (value string, err error) {

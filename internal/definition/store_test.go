@@ -166,6 +166,14 @@ func testBind(t *testing.T, s *Store) {
 	if v, err := s.Bind(t.Context(), "other", "o"); err != nil || v != "o" {
 		t.Errorf("another key is bound to %q, %v", v, err)
 	}
+	for _, want := range []string{"p", "p", "q"} {
+		if err := s.Rebind(t.Context(), "other", want); err != nil {
+			t.Error(err)
+		}
+		if v, err := s.Bind(t.Context(), "other", "late"); err != nil || v != want {
+			t.Errorf("bound anew to %q, %v, want %s", v, err, want)
+		}
+	}
 }
 
 func testIDs(t *testing.T, s *Store) {
