@@ -28,7 +28,9 @@ every month, can only be granted together with all streams of the account. Every
 its own, since whoever may subscribe to ` + "`_INBOX.>`" + ` reads everybody's.
 
 None of them may change, purge or delete a stream or a message of one; that is for an operator, with a user of his own. A worker can't
-create streams either, nor write definitions, nor read streams as a whole. The reader is for people with a tool: it reads all, contacts'
+create streams either, nor write definitions, nor read streams as a whole. It can read single records of every stream of the account, those
+of ` + "`KV_ACCESS` (tokens' hashes), `KV_IDEMPOTENCY` (answers, sealed by the caller's token) and `JOURNAL`" + ` among them: ` + "`$JS.API.STREAM.MSG.GET.*`" + ` asks for a stream by one word,
+and the ledger's, ` + "`LEDGER_202611_0`" + `, is another every month, so that no narrower subject would do. The reader is for people with a tool: it reads all, contacts'
 addresses among it, and changes nothing (` + "`nats --inbox-prefix _INBOX_reader`" + `).
 
 `)

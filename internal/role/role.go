@@ -4,8 +4,8 @@
 //
 // What it can't narrow down: a subject is matched word by word, so that the
 // ledger's streams, of which a new one comes every month, can only be granted
-// together with all streams of the account. An installation should have an
-// account of its own.
+// together with all streams of the account, those of tokens, kept answers and
+// the audit log too. An installation should have an account of its own.
 package role
 
 import (
@@ -48,7 +48,7 @@ func (r Role) NATS(n subject.Names) Subjects {
 		{"$JS.API.INFO", "whether JetStream is there"},
 		{"$JS.API.STREAM.NAMES", "which ledgers there are"},
 		{"$JS.API.STREAM.INFO.*", "the settings of streams, and how far they go"},
-		{"$JS.API.STREAM.MSG.GET.*", "single records, from the stream's leader"},
+		{"$JS.API.STREAM.MSG.GET.*", "single records, from the stream's leader: the ledger's, and so those of every stream"},
 	}
 	switch r {
 	case Scheduler:
