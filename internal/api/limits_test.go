@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"log/slog"
 	"net/http"
@@ -84,6 +85,17 @@ func TestRateOfFailures(t *testing.T) {
 		if w := s.knock(rt, "root", addr[0]); w.Code != http.StatusNotFound {
 			t.Errorf("%s: a valid token at the same address: %d", name, w.Code)
 		}
+	}
+}
+
+// TestOnlyTheNetworkIsLogged: a caller's address is a person's.
+func TestOnlyTheNetworkIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	s := hall()
+	s.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s.knock(route{method: http.MethodPost, path: "/v1/nowhere"}, "", "198.51.100.77:1")
+	if got := log.String(); !strings.Contains(got, "from=198.51.100.0/24") || strings.Contains(got, "198.51.100.77") {
+		t.Error(got)
 	}
 }
 
