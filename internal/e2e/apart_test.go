@@ -17,6 +17,7 @@ const perSecond = 1500
 // is told to end, a leader that is killed, a leader that is paused for most of
 // the broadcast and wakes up, still believing, before its end.
 func TestTwoSidesApart(t *testing.T) {
+	t.Parallel()
 	const n = 100_000
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 2 * perSecond})
 	l := lay(t, pl, 2, 4)
@@ -97,6 +98,7 @@ func (l *layout) plannedAgain(most float64) {
 // TestWorkersComeAndGo kills workers and starts others while a broadcast
 // runs. What they had claimed is unknown, everybody else is written to once.
 func TestWorkersComeAndGo(t *testing.T) {
+	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
 	l := lay(t, pl, 1, 2)
 	ps := people(4000, time.Now())
@@ -117,6 +119,7 @@ func TestWorkersComeAndGo(t *testing.T) {
 // TestAnySchedulerTakesOrders gives every order to the one that does not
 // lead.
 func TestAnySchedulerTakesOrders(t *testing.T) {
+	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
 	l := lay(t, pl, 2, 1)
 	l.open(l.other(l.leader()))

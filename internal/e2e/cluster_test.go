@@ -46,6 +46,7 @@ func replicas(l *layout, js jetstream.JetStream, want int) (leader string) {
 // middle of a broadcast, and starts it again: the two others go on within
 // seconds, nothing is lost and nothing goes out twice.
 func TestServerOfClusterKilled(t *testing.T) {
+	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
 	l := ground(t, pl)
 	servers, url := natsCluster(t, l.dir, 3)

@@ -132,6 +132,7 @@ func (l *layout) carillon(tokenFile, ca string, args ...string) (stdout, stderr 
 // files. What processes do in their lives must need nothing beyond that, and
 // no secret may show.
 func TestLockedEngines(t *testing.T) {
+	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
 	l := ground(t, pl)
 	s := &safe{authority: newAuthority(t, t.TempDir()), dir: t.TempDir(), secrets: []string{"secret-token"}}

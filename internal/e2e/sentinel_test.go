@@ -46,6 +46,7 @@ func sentinels(t *testing.T, l *layout) (*engine, *redis.Client, string) {
 // broadcast. The gate is closed until facts are projected to the replica that
 // took over; then it goes on by itself, at the rate it is allowed.
 func TestPrimaryKilledUnderSentinel(t *testing.T) {
+	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 450})
 	l := ground(t, pl)
 	primary, replica, url := sentinels(t, l)
