@@ -152,7 +152,7 @@ func (s *Store) read(ctx context.Context, of state) (map[string]Token, error) {
 		if len(m.Data) == 0 { // somebody deleted it by hand
 			return nil
 		}
-		if decode(m.Data, &t) != nil || t.ID != id {
+		if !readable(m.Data, &t, id) {
 			s.log.WarnContext(ctx, "a token can't be read; it admits nobody", "token", id, "sequence", m.Seq)
 			return nil
 		}
@@ -164,6 +164,9 @@ func (s *Store) read(ctx context.Context, of state) (map[string]Token, error) {
 	}
 	return tokens, err
 }
+
+// readable reads a stored token, and tells whether it is the one of its key.
+func readable(b []byte, t *Token, id string) bool { return decode(b, t) == nil && t.ID == id }
 
 // decode reads a stored token and refuses a field of a newer version, which
 // may restrict what its bearer can do.

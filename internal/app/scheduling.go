@@ -142,7 +142,8 @@ const alarmAfter = 15 * time.Second
 // nothing is delivered meanwhile.
 func (s *side) manned(ctx context.Context, q *queue.Queue, share *lane.Share) {
 	known, missed, alarmed := 0, time.Now(), false
-	for wait := countSoon; ; {
+	for {
+		wait := countSoon
 		n, err := q.Slots()
 		if err == nil {
 			share.SetSlots(n)
@@ -153,8 +154,6 @@ func (s *side) manned(ctx context.Context, q *queue.Queue, share *lane.Share) {
 		}
 		if known > 0 && err == nil {
 			missed, alarmed, wait = time.Now(), false, countEvery
-		} else {
-			wait = countSoon
 		}
 		if !alarmed && time.Since(missed) >= alarmAfter {
 			alarmed = true
