@@ -254,7 +254,7 @@ func (s *Store) Revoke(ctx context.Context, by Principal, id string) (Token, err
 		if err == nil {
 			_, err = s.kv.Update(ctx, id, data, rev)
 		}
-		if errors.Is(err, jetstream.ErrKeyExists) {
+		if stream.Conflict(err) {
 			continue // somebody else revoked it meanwhile
 		}
 		if err != nil {

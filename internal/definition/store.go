@@ -144,7 +144,7 @@ func put[T any](ctx context.Context, s *Store, kind, id string, v *T, rev uint64
 		return 0, fmt.Errorf("%s %s: %w", kind, id, err)
 	}
 	now, err := s.kv.Update(ctx, kind+"."+id, b, rev)
-	if errors.Is(err, jetstream.ErrKeyExists) {
+	if stream.Conflict(err) {
 		return 0, fmt.Errorf("%s %s: %w", kind, id, ErrChanged)
 	}
 	if err != nil {

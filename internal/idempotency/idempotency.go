@@ -115,7 +115,7 @@ func (s *Store) Begin(ctx context.Context, k Key, line string) (*Claim, *Done, e
 			c.stop = every(renewEvery, c.renew)
 			return c, nil, nil
 		}
-		if !errors.Is(err, jetstream.ErrKeyExists) {
+		if !stream.Conflict(err) {
 			return nil, nil, fmt.Errorf("idempotency keys: %w", err)
 		}
 		done, err := s.look(ctx, k, c.rec.Line)

@@ -182,7 +182,7 @@ func (t *Tally) store(ctx context.Context, key string, b []byte, merge func() (m
 			t.revs[key] = now
 			return nil
 		}
-		if !errors.Is(err, jetstream.ErrKeyExists) {
+		if !stream.Conflict(err) {
 			return err
 		}
 		known = false

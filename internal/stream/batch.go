@@ -73,18 +73,12 @@ func Publish(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64, error) {
 	return ack.Seq, err
 }
 
-// The codes by which a server refuses a message whose subject is not where it
-// expects it: the newest message is another, or another is being written.
-const (
-	wrongLastSequence         = 10071
-	wrongLastSequenceConstant = 10164
-)
-
 // Conflict tells whether a publish was refused since its subject is not where
-// the message expects it.
+// the message expects it; so is a key of a bucket. A stream with replicas says
+// so by another code than one without, which the library's ErrKeyExists misses.
 func Conflict(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && (api.ErrorCode == wrongLastSequence || api.ErrorCode == wrongLastSequenceConstant)
+	return ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 type pubAck struct {

@@ -394,3 +394,38 @@ func TestBoundsThatRefuse(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Who is refused for what stands there is told so by one replica and by three,
+// for a key of a bucket and for a message.
+func TestConflict(t *testing.T) {
+	nc, js := cluster(t)
+	for name, replicas := range map[string]int{"ONE": 1, "THREE": 3} {
+		p := Provider{JS: js, Create: true, Replicas: replicas}
+		if _, err := p.Open(t.Context(), Bucket(name, "keys", 1)); err != nil {
+			t.Fatal(err)
+		}
+		kv, err := js.KeyValue(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := kv.Create(t.Context(), "k", []byte("1"))
+		if err != nil || Conflict(err) {
+			t.Fatal(err)
+		}
+		if _, err := kv.Create(t.Context(), "k", []byte("2")); !Conflict(err) {
+			t.Errorf("%s: made twice: %v", name, err)
+		}
+		if _, err := kv.Update(t.Context(), "k", []byte("2"), first); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := kv.Update(t.Context(), "k", []byte("3"), first); !Conflict(err) {
+			t.Errorf("%s: changed at a revision that has passed: %v", name, err)
+		}
+		if _, err := Publish(t.Context(), nc, Expect("$KV."+name+".k", nil, first)); !Conflict(err) {
+			t.Errorf("%s: published at a sequence that has passed: %v", name, err)
+		}
+	}
+	if _, err := js.KeyValue(t.Context(), "NONE"); err == nil || Conflict(err) {
+		t.Errorf("no bucket: %v", err)
+	}
+}
