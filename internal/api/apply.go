@@ -66,18 +66,19 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 	return writeJSON(a, http.StatusOK, out)
 }
 
-// mayDefine says why a caller may not apply the Sender documents among some.
-// Whether such a sender exists makes no difference to what is said.
+// mayDefine says why a caller may not apply what names accounts and secrets.
+// Whether such a thing exists makes no difference to what is said.
 func mayDefine(caller access.Principal, docs []definition.Document) error {
 	for _, d := range docs {
-		if d.Sender == nil {
+		kind, name := d.Kind(), strings.ToLower(d.Kind())+" "+d.ID()
+		if kind != "Sender" && kind != "Hook" {
 			continue
 		}
-		if !caller.Role.Has(senderDocuments) {
-			return refuse(http.StatusForbidden, fmt.Sprintf("sender %s: to apply a Sender takes the role %s, and this token has %s", d.Sender.ID, senderDocuments, caller.Role))
+		if !caller.Role.Has(secretDocuments) {
+			return refuse(http.StatusForbidden, fmt.Sprintf("%s: to apply a %s takes the role %s, and this token has %s", name, kind, secretDocuments, caller.Role))
 		}
-		if !caller.Sees(d.Sender.ID) {
-			return refuse(http.StatusForbidden, fmt.Sprintf("sender %s: this token is for %s alone", d.Sender.ID, strings.Join(caller.Senders, ", ")))
+		if len(caller.Senders) > 0 && (d.Of() == "" || !caller.Sees(d.Of())) {
+			return refuse(http.StatusForbidden, fmt.Sprintf("%s: this token is for %s alone", name, strings.Join(caller.Senders, ", ")))
 		}
 	}
 	return nil
@@ -88,11 +89,7 @@ func mayDefine(caller access.Principal, docs []definition.Document) error {
 func toApply(docs []definition.Document) deed {
 	names, senders := make([]string, len(docs)), map[string]bool{}
 	for i, d := range docs {
-		if d.Sender != nil {
-			names[i], senders[d.Sender.ID] = "Sender "+d.Sender.ID, true
-		} else {
-			names[i], senders[d.Broadcast.Sender] = "Broadcast "+d.Broadcast.ID, true
-		}
+		names[i], senders[d.Of()] = d.Kind()+" "+d.ID(), true
 	}
 	d := deed{details: map[string]string{"documents": strings.Join(names, ", "), "count": strconv.Itoa(len(docs))}}
 	d.sender = only(senders)

@@ -108,9 +108,9 @@ const (
 	toSeveral                // the handler passes over, or refuses, what is out of scope
 )
 
-// senderDocuments is the role that applying a Sender takes, beyond what its
-// route asks for: it names an account and a credential.
-const senderDocuments = access.Admin
+// secretDocuments is the role that applying a Sender or a Hook takes, beyond
+// what the route asks for: they name accounts and secrets.
+const secretDocuments = access.Admin
 
 // routes is every operation there is; the OpenAPI document lists the same,
 // and docs/operations.md says who may do what.

@@ -218,7 +218,7 @@ func (r *Rows) set(u *Update, col, v string) (why string) {
 		if v != string(All) && v != string(Marketing) {
 			return fmt.Sprintf("opted_out %q: want nothing, all or marketing", quoted(v))
 		}
-		u.OptOut = &OptOut{Scope: Scope(v), At: r.at, Source: "import"}
+		u.OptOut, u.Standing = &OptOut{Scope: Scope(v), At: r.at, Source: "import"}, true
 	case "labels":
 		u.Profile.Labels = splitLabels(v)
 	case "timezone":

@@ -33,6 +33,12 @@ type Record struct {
 	OptOuts     []OptOut          `json:"u,omitempty"` // at most one for each scope, sorted by it
 	BlockedAt   time.Time         `json:"b,omitzero"`  // the platform said that the contact can't be reached
 	SMSConsent  bool              `json:"c,omitempty"`
+	Returns     []Return          `json:"r,omitempty"` // at most one for each scope, sorted by it
+	Review      Review            `json:"v,omitzero"`
+	Comments    []Permission      `json:"m,omitempty"` // that a private reply may answer; the newest, by time
+	Tokens      []Permission      `json:"k,omitempty"` // for one notification each; the newest, by time
+	Thread      Thread            `json:"t,omitzero"`
+	CooledUntil time.Time         `json:"h,omitzero"` // the platform asks to leave the contact alone until then
 
 	// Newer is what a newer version wrote and this one has no fields for. A
 	// merge keeps it, and the gate holds the contact: it may forbid something.
@@ -69,8 +75,23 @@ const (
 // OptOut is one recorded opt-out.
 type OptOut struct {
 	Scope  Scope     `json:"s"`
-	At     time.Time `json:"t"`
-	Source string    `json:"w,omitempty"` // where it was made, in the words of who recorded it
+	At     time.Time `json:"t"`           // the first that was told of
+	Newest time.Time `json:"n,omitzero"`  // the newest, where it is another: what a return is compared with
+	Source string    `json:"w,omitempty"` // where the first was made, in the words of who recorded it
+}
+
+// last is when the contact opted out the last time.
+func (o OptOut) last() time.Time {
+	if o.Newest.After(o.At) {
+		return o.Newest
+	}
+	return o.At
+}
+
+// Return is the contact's own word that it wants messages again.
+type Return struct {
+	Scope Scope     `json:"s"`
+	At    time.Time `json:"t"` // the newest
 }
 
 // Update is what one event says of a contact. Zero fields say nothing.
@@ -81,8 +102,16 @@ type Update struct {
 	OpenedBy    string
 	AdMessageAt time.Time
 	OptOut      *OptOut
+	Standing    bool // OptOut says that there is one, not when it was made: one that stands already says the same
 	BlockedAt   time.Time
 	SMSConsent  bool
+	Return      *Return
+	Review      Review
+	Comment     *Permission
+	Token       *Permission
+	Used        string // id of a comment or a token of which nothing is left
+	Thread      Thread
+	CooledUntil time.Time
 }
 
 // Profile is the part of a record that an import replaces.
@@ -120,28 +149,58 @@ func Merge(r Record, u Update) (Record, bool) {
 	if u.SMSConsent && !r.SMSConsent {
 		out.SMSConsent, changed = true, true
 	}
-	if u.OptOut != nil {
+	if u.CooledUntil.After(r.CooledUntil) {
+		out.CooledUntil, changed = u.CooledUntil.UTC(), true
+	}
+	if u.OptOut != nil && !(u.Standing && r.OptedOut(u.OptOut.Scope)) {
 		if outs, added := withOptOut(r.OptOuts, *u.OptOut); added {
 			out.OptOuts, changed = outs, true
 		}
 	}
-	return out, changed
+	if u.Return != nil {
+		if backs, added := withReturn(r.Returns, *u.Return); added {
+			out.Returns, changed = backs, true
+		}
+	}
+	return out, mergeTold(&out, u) || changed
 }
 
 func withOptOut(have []OptOut, o OptOut) ([]OptOut, bool) {
-	o.At = o.At.UTC()
+	o.At, o.Newest = o.At.UTC(), time.Time{}
 	i := slices.IndexFunc(have, func(h OptOut) bool { return h.Scope == o.Scope })
 	if i < 0 {
 		outs := append(slices.Clone(have), o)
 		slices.SortFunc(outs, func(a, b OptOut) int { return strings.Compare(string(a.Scope), string(b.Scope)) })
 		return outs, true
 	}
-	if !o.At.Before(have[i].At) {
+	first, last := have[i], have[i].last()
+	switch {
+	case o.At.Before(first.At):
+		o.Newest = last
+	case o.At.After(last):
+		o.At, o.Newest, o.Source = first.At, o.At, first.Source
+	default:
 		return have, false
 	}
 	outs := slices.Clone(have)
 	outs[i] = o
 	return outs, true
+}
+
+func withReturn(have []Return, b Return) ([]Return, bool) {
+	b.At = b.At.UTC()
+	i := slices.IndexFunc(have, func(h Return) bool { return h.Scope == b.Scope })
+	if i < 0 {
+		backs := append(slices.Clone(have), b)
+		slices.SortFunc(backs, func(a, b Return) int { return strings.Compare(string(a.Scope), string(b.Scope)) })
+		return backs, true
+	}
+	if !b.At.After(have[i].At) {
+		return have, false
+	}
+	backs := slices.Clone(have)
+	backs[i] = b
+	return backs, true
 }
 
 func sameProfile(r Record, p Profile) bool {
@@ -160,15 +219,25 @@ func sameProfile(r Record, p Profile) bool {
 // last asked and has not written since.
 func (r Record) Blocked() bool { return !r.BlockedAt.IsZero() && !r.LastInbound.After(r.BlockedAt) }
 
-// OptedOut tells whether an opt-out of the scope is recorded.
+// OptedOut tells whether an opt-out of the scope is in force: one was made,
+// and the contact did not come back after it. Of an opt-out and a return at
+// the same moment the opt-out counts.
 func (r Record) OptedOut(s Scope) bool {
-	return slices.ContainsFunc(r.OptOuts, func(o OptOut) bool { return o.Scope == s })
+	return slices.ContainsFunc(r.OptOuts, func(o OptOut) bool { return o.Scope == s && !r.returned(o) })
 }
 
-// stopped tells whether an opt-out of everything is recorded. A scope that
+// returned tells whether the contact came back after an opt-out. Coming back
+// to everything includes marketing.
+func (r Record) returned(o OptOut) bool {
+	return slices.ContainsFunc(r.Returns, func(b Return) bool {
+		return (b.Scope == o.Scope || b.Scope == All) && b.At.After(o.last())
+	})
+}
+
+// stopped tells whether an opt-out of everything is in force. A scope that
 // this version does not know is taken as that.
 func (r Record) stopped() bool {
-	return slices.ContainsFunc(r.OptOuts, func(o OptOut) bool { return o.Scope != Marketing })
+	return slices.ContainsFunc(r.OptOuts, func(o OptOut) bool { return o.Scope != Marketing && !r.returned(o) })
 }
 
 // Facts returns what the rules may look at. The zone function loads a time
@@ -182,6 +251,13 @@ func (r Record) Facts(zone func(string) *time.Location) policy.Facts {
 		OptedOutMarket: r.OptedOut(Marketing),
 		Blocked:        r.Blocked(),
 		SMSConsent:     r.SMSConsent,
+		OptOutReview:   r.Review.Open(),
+	}
+	if c, ok := r.Comment(); ok {
+		f.Comment = policy.Comment{At: c.At, Replied: c.Used, LiveOver: c.Live}
+	}
+	if t, ok := r.Token(); ok {
+		f.OneTimeToken = policy.OneTimeToken{Created: t.At, Used: t.Used}
 	}
 	if r.Timezone != "" {
 		f.Zone = zone(r.Timezone)

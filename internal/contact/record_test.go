@@ -42,7 +42,26 @@ func drawUpdate(t *rapid.T) Update {
 		u.OptOut = &OptOut{Scope: rapid.SampledFrom([]Scope{All, Marketing}).Draw(t, "scope"), At: at, Source: at.UTC().String()}
 	}
 	u.SMSConsent = rapid.Bool().Draw(t, "consent")
+	if rapid.Bool().Draw(t, "return") {
+		u.Return = &Return{Scope: rapid.SampledFrom([]Scope{All, Marketing}).Draw(t, "back to"), At: drawTime(t, "return at")}
+	}
+	u.Comment, u.Token = drawPermission(t, "comment"), drawPermission(t, "token")
+	if rapid.Bool().Draw(t, "others") {
+		u.Review.At, u.Review.Done = drawTime(t, "review at"), drawTime(t, "review done")
+		u.Review.ID = u.Review.At.UTC().String()
+		u.Thread = Thread{Taken: drawTime(t, "taken"), Back: drawTime(t, "back")}
+		u.CooledUntil = drawTime(t, "cooled")
+	}
 	return u
+}
+
+// drawPermission returns one of more permissions than are kept.
+func drawPermission(t *rapid.T, label string) *Permission {
+	n := rapid.IntRange(0, 2*maxPermissions).Draw(t, label)
+	if n == 0 {
+		return nil
+	}
+	return &Permission{ID: string(rune('a' + n)), At: noon.Add(time.Duration(n / 2)), Live: rapid.Bool().Draw(t, label+" over"), Used: rapid.Bool().Draw(t, label+" used")}
 }
 
 func mergeAll(us []Update) Record {
@@ -103,13 +122,13 @@ func TestMergeOnlyRises(t *testing.T) {
 // TestMergeTies asserts that what came first stays where the times are equal.
 func TestMergeTies(t *testing.T) {
 	t.Parallel()
-	r := Record{Address: "1", LastInbound: noon, OpenedBy: "message", OptOuts: []OptOut{{All, noon, "first"}}}
-	same := Update{Address: "1", LastInbound: noon.In(time.FixedZone("", 7200)), OpenedBy: "postback", OptOut: &OptOut{All, noon, "second"}}
+	r := Record{Address: "1", LastInbound: noon, OpenedBy: "message", OptOuts: []OptOut{{Scope: All, At: noon, Source: "first"}}}
+	same := Update{Address: "1", LastInbound: noon.In(time.FixedZone("", 7200)), OpenedBy: "postback", OptOut: &OptOut{Scope: All, At: noon, Source: "second"}}
 	if got, changed := Merge(r, same); changed || !reflect.DeepEqual(got, r) {
 		t.Errorf("a tie changed the record to %+v", got)
 	}
-	newer := Update{LastInbound: noon.Add(1), OpenedBy: "postback", OptOut: &OptOut{All, noon.Add(-1), "before"}}
-	want := Record{Address: "1", LastInbound: noon.Add(1), OpenedBy: "postback", OptOuts: []OptOut{{All, noon.Add(-1), "before"}}}
+	newer := Update{LastInbound: noon.Add(1), OpenedBy: "postback", OptOut: &OptOut{Scope: All, At: noon.Add(-1), Source: "before"}}
+	want := Record{Address: "1", LastInbound: noon.Add(1), OpenedBy: "postback", OptOuts: []OptOut{{Scope: All, At: noon.Add(-1), Newest: noon, Source: "before"}}}
 	if got, changed := Merge(r, newer); !changed || !reflect.DeepEqual(got, want) {
 		t.Errorf("1 ns newer gave %+v, want %+v", got, want)
 	}
@@ -118,7 +137,7 @@ func TestMergeTies(t *testing.T) {
 func TestMergeProfile(t *testing.T) {
 	t.Parallel()
 	full := Profile{Name: "Anna", Timezone: "Europe/Oslo", Labels: []string{"a"}, Attributes: map[string]string{"k": "v"}}
-	r, _ := Merge(Record{}, Update{Address: "1", Profile: &full, OptOut: &OptOut{All, noon, "import"}, SMSConsent: true})
+	r, _ := Merge(Record{}, Update{Address: "1", Profile: &full, OptOut: &OptOut{Scope: All, At: noon, Source: "import"}, SMSConsent: true})
 	for _, c := range []struct {
 		name    string
 		edit    func(*Profile)

@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/plan"
 	"github.com/carillon-dev/carillon/internal/sender"
 )
@@ -25,6 +26,7 @@ type Applied struct {
 type Check struct {
 	Sees      func(sender string) bool // whether whoever applies may know of a sender; nil: of all
 	Sender    func(s *sender.Spec) error
+	Hook      func(h *hook.Spec) error
 	Broadcast func(b *broadcast.Spec, s *sender.Spec) (warnings []string, err error)
 }
 
@@ -49,9 +51,12 @@ func (s *Store) Apply(ctx context.Context, file string, docs []Document, check C
 	changes := make([]change, len(docs))
 	for i, d := range docs {
 		var err error
-		if d.Sender != nil {
+		switch {
+		case d.Sender != nil:
 			changes[i], err = s.changeSender(ctx, d.Sender, check)
-		} else {
+		case d.Hook != nil:
+			changes[i], err = s.changeHook(ctx, d.Hook, check)
+		default:
 			changes[i], err = s.changeBroadcast(ctx, d.Broadcast, senders[d.Broadcast.Sender], check)
 		}
 		if err != nil {
@@ -119,6 +124,38 @@ func (s *Store) changeSender(ctx context.Context, n *sender.Spec, check Check) (
 		c.Action = "updated"
 	}
 	c.store = func(ctx context.Context) error { _, err := s.PutSender(ctx, n, rev); return err }
+	return c, nil
+}
+
+func (s *Store) changeHook(ctx context.Context, n *hook.Spec, check Check) (change, error) {
+	c := change{Applied: Applied{Kind: "Hook", ID: n.ID}}
+	if check.Hook != nil {
+		if err := check.Hook(n); err != nil {
+			return c, err
+		}
+	}
+	old, rev, err := s.Hook(ctx, n.ID)
+	if err == nil && old.Type != n.Type {
+		return c, fmt.Errorf("hook %s: its type can't change, since its path would; give the other one its own id", n.ID)
+	}
+	return replace(c, old, n, err, func(ctx context.Context) error { _, err := s.PutHook(ctx, n, rev); return err })
+}
+
+// replace is the change from an old definition, or the error of reading it, to
+// a new one.
+func replace[T any](c change, old, n *T, err error, store func(context.Context) error) (change, error) {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		c.Action = "created"
+	case err != nil:
+		return c, err
+	case same(old, n):
+		c.Action = "unchanged"
+		return c, nil
+	default:
+		c.Action = "updated"
+	}
+	c.store = store
 	return c, nil
 }
 

@@ -1,5 +1,5 @@
 // Package definition keeps what operators define: it reads their YAML
-// documents strictly, and stores senders and broadcasts with revisions for
+// documents strictly, and stores what they define with revisions for
 // compare-and-set.
 package definition
 
@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/sender"
 )
 
@@ -23,6 +24,7 @@ import (
 type Document struct {
 	Sender    *sender.Spec
 	Broadcast *broadcast.Spec
+	Hook      *hook.Spec
 	Line      int // of the file, where the document begins
 
 	fields map[string]int // lines of its fields by path, such as message.text
@@ -81,24 +83,39 @@ func Decode(file string, data []byte) ([]Document, error) {
 		docs = append(docs, d)
 	}
 	if len(docs) == 0 {
-		return nil, &Error{File: file, Err: errors.New("no document: want kind: Sender or kind: Broadcast")}
+		return nil, &Error{File: file, Err: errors.New("no document: want " + kinds)}
 	}
 	return docs, nil
 }
 
-func (d Document) name() string {
-	if d.Sender != nil {
-		return "sender " + d.Sender.ID
+// Kind returns what the document defines, such as Sender.
+func (d Document) Kind() string { kind, _, _ := d.head(); return kind }
+
+// ID returns the id of what it defines.
+func (d Document) ID() string { _, id, _ := d.head(); return id }
+
+// Of returns the sender that it is about, "" for what is about none.
+func (d Document) Of() string { _, _, of := d.head(); return of }
+
+func (d Document) head() (kind, id, of string) {
+	switch {
+	case d.Sender != nil:
+		return "Sender", d.Sender.ID, d.Sender.ID
+	case d.Hook != nil:
+		return "Hook", d.Hook.ID, ""
+	default:
+		return "Broadcast", d.Broadcast.ID, d.Broadcast.Sender
 	}
-	return "broadcast " + d.Broadcast.ID
 }
+
+func (d Document) name() string { return strings.ToLower(d.Kind()) + " " + d.ID() }
 
 func decodeOne(n *yaml.Node) (Document, error) {
 	var head struct {
 		Kind string `yaml:"kind"`
 	}
 	if n.Kind != yaml.MappingNode {
-		return Document{}, errors.New("want a mapping that begins with kind: Sender or kind: Broadcast")
+		return Document{}, errors.New("want a mapping that begins with " + kinds)
 	}
 	if err := n.Decode(&head); err != nil {
 		return Document{}, err
@@ -118,13 +135,22 @@ func decodeOne(n *yaml.Node) (Document, error) {
 			return d, err
 		}
 		return d, d.locate(d.Broadcast.Validate())
+	case "Hook":
+		d.Hook = &hook.Spec{}
+		if err := strict(n, d.Hook); err != nil {
+			return d, err
+		}
+		return d, d.locate(d.Hook.Validate())
 	case "":
-		return d, errors.New("no kind: want kind: Sender or kind: Broadcast")
+		return d, errors.New("no kind: want " + kinds)
 	case "Template", "Flow":
-		return d, fmt.Errorf("kind %s can't be applied by this version; Sender and Broadcast can", head.Kind)
+		return d, fmt.Errorf("kind %s can't be applied by this version; want %s", head.Kind, kinds)
 	}
-	return d, fmt.Errorf("kind %q: want Sender or Broadcast", head.Kind)
+	return d, fmt.Errorf("kind %q: want %s", head.Kind, kinds)
 }
+
+// kinds are the documents that can be applied.
+const kinds = "kind: Sender, Hook or Broadcast"
 
 // strict decodes a node into a struct and refuses what the decoder is lenient
 // about. The node is checked itself, since encoding it again would lose its

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
@@ -172,6 +173,19 @@ func (s *Store) Broadcast(ctx context.Context, id string) (*broadcast.Broadcast,
 func (s *Store) PutBroadcast(ctx context.Context, v *broadcast.Broadcast, rev uint64) (uint64, error) {
 	return put(ctx, s, "broadcast", v.Spec.ID, v, rev)
 }
+
+// Hook returns a hook and its revision.
+func (s *Store) Hook(ctx context.Context, id string) (*hook.Spec, uint64, error) {
+	return get[hook.Spec](ctx, s, "hook", id)
+}
+
+// PutHook stores a hook at the revision that it was read at.
+func (s *Store) PutHook(ctx context.Context, v *hook.Spec, rev uint64) (uint64, error) {
+	return put(ctx, s, "hook", v.ID, v, rev)
+}
+
+// Hooks returns the ids of all hooks, sorted.
+func (s *Store) Hooks(ctx context.Context) ([]string, error) { return s.ids(ctx, "hook.") }
 
 // Senders returns the ids of all senders, sorted.
 func (s *Store) Senders(ctx context.Context) ([]string, error) { return s.ids(ctx, "sender.") }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/engine"
+	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
@@ -72,12 +73,40 @@ func TestStore(t *testing.T) {
 	js := streams(t)
 	for name, test := range map[string]func(*testing.T, *Store){
 		"revisions": testRevisions, "bind": testBind, "ids": testIDs, "apply": testApply, "all-or-none": testAllOrNone,
-		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound, "newer": testNewer,
+		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound, "newer": testNewer, "hooks": testHooks,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, open(t, js, name))
 		})
+	}
+}
+
+// testHooks applies a hook, changes it, and refuses what would give it another
+// path.
+func testHooks(t *testing.T, s *Store) {
+	const meta = "kind: Hook\nid: shop\ntype: meta\nsecrets: [env:A]\nverify_token: env:V\n"
+	for _, c := range []struct{ doc, want string }{
+		{meta, "hook shop created"},
+		{meta, "hook shop unchanged"},
+		{strings.Replace(meta, "[env:A]", "[env:B, env:A]", 1), "hook shop updated"},
+	} {
+		if got, err := apply(t, s, c.doc, Check{}); err != nil || got != c.want {
+			t.Errorf("%s: %q, %v, want %q", c.doc, got, err, c.want)
+		}
+	}
+	if _, err := apply(t, s, "kind: Hook\nid: shop\ntype: twilio\nsecrets: [env:A]\n", Check{}); err == nil || !strings.Contains(err.Error(), "its type can't change") {
+		t.Errorf("another type: %v", err)
+	}
+	refuse := errors.New("no such secret")
+	if _, err := apply(t, s, strings.Replace(meta, "shop", "other", 1), Check{Hook: func(*hook.Spec) error { return refuse }}); !errors.Is(err, refuse) {
+		t.Errorf("a check of a hook: %v", err)
+	}
+	if h, _, err := s.Hook(t.Context(), "shop"); err != nil || len(h.Secrets) != 2 {
+		t.Errorf("stored %+v, %v", h, err)
+	}
+	if ids, err := s.Hooks(t.Context()); err != nil || !reflect.DeepEqual(ids, []string{"shop"}) {
+		t.Errorf("hooks %v, %v", ids, err)
 	}
 }
 

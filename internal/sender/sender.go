@@ -76,7 +76,7 @@ func (s *Spec) Validate() error {
 		if c.field == "app_secret" && c.ref == "" {
 			continue
 		}
-		if !validRef(c.ref) {
+		if !ValidReference(c.ref) {
 			return fmt.Errorf("sender %s: %s: want env:NAME or file:PATH, never the secret itself", s.ID, c.field)
 		}
 	}
@@ -113,7 +113,8 @@ func validAccount(s string) bool {
 	})
 }
 
-func validRef(ref string) bool {
+// ValidReference tells whether ref names a secret, as env:NAME or file:PATH.
+func ValidReference(ref string) bool {
 	kind, name, ok := strings.Cut(ref, ":")
 	return ok && (kind == "env" || kind == "file") && name != ""
 }

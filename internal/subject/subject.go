@@ -3,6 +3,8 @@
 package subject
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"strconv"
 	"strings"
@@ -83,6 +85,35 @@ func (n Names) ParseFacts(subject string) (control bool, first, second string, o
 		return false, "", "", false
 	}
 	return p[0] == "control", p[1], p[2], true
+}
+
+// EventsStream is the stream of what was told from outside.
+func (n Names) EventsStream() string { return n.stream("EVENTS") }
+
+// AllEvents matches every event that was told.
+func (n Names) AllEvents() string { return n.subject("events.>") }
+
+// Event is the subject of one event: two of one source and id are the same.
+func (n Names) Event(source, id string) string {
+	return n.subject("events." + hashed(source, 8) + "." + hashed(id, 16))
+}
+
+// UsesStream is the stream of permissions that serve once.
+func (n Names) UsesStream() string { return n.stream("USES") }
+
+// AllUses matches every permission that was used.
+func (n Names) AllUses() string { return n.subject("uses.>") }
+
+// Use is the subject of one permission of a sender, such as a comment's id.
+func (n Names) Use(sender, permission string) string {
+	return n.subject("uses." + sender + "." + hashed(permission, 16))
+}
+
+// hashed makes a token of text that may hold anything, from the first n bytes
+// of its SHA-256.
+func hashed(text string, n int) string {
+	sum := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(sum[:n])
 }
 
 // LedgerPrefix begins the names of all ledger streams.

@@ -69,6 +69,12 @@ func TestNames(t *testing.T) {
 		{func(n Names) string { return n.JournalOf("bakery") }, "journal.*.bakery"},
 		{Names.AllJournal, "journal.>"},
 		{Names.Idempotency, "IDEMPOTENCY"},
+		{Names.EventsStream, "EVENTS"},
+		{Names.AllEvents, "events.>"},
+		{func(n Names) string { return n.Event("meta/shop", "mid.1 > *") }, "events.evB7MJpDCYE.vURfv0ddMt3QNbMM27T7Sw"},
+		{Names.UsesStream, "USES"},
+		{Names.AllUses, "uses.>"},
+		{func(n Names) string { return n.Use("bakery", "token.1") }, "uses.bakery.-eYdZx1VUdBd15WkIHo2HA"},
 	} {
 		join := "."
 		if c.want[0] >= 'A' && c.want[0] <= 'Z' {
