@@ -35,7 +35,7 @@ func rooms() map[string]level {
 
 		"internal/job": noun, "internal/rate": noun, "internal/sender": noun, "internal/contact": noun,
 		"internal/broadcast": noun, "internal/subject": noun, "internal/role": noun, "internal/secret": noun, "internal/config": noun,
-		"internal/limit": noun, "internal/event": noun, "internal/hook": noun,
+		"internal/limit": noun, "internal/event": noun, "internal/hook": noun, "internal/segment": noun,
 		"internal/channel": noun, // the contract alone; those who fulfil it are adapters
 
 		"internal/plan": way, "internal/lane": way, "internal/gate": way, "internal/deliver": way,
@@ -148,6 +148,7 @@ func pure() map[string]string {
 		"internal/sender":    "a document is checked before anything is stored or called",
 		"internal/broadcast": "states and texts are the same in the scheduler, the worker and the command line",
 		"internal/subject":   "names of subjects are spelled in one place, by a function",
+		"internal/segment":   "what a text costs is the same in a forecast and on the wire",
 		"internal/role":      "what a process may do is a table, which a page shows and a test proves",
 	}
 }
