@@ -71,7 +71,7 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 func mayDefine(caller access.Principal, docs []definition.Document) error {
 	for _, d := range docs {
 		kind, name := d.Kind(), strings.ToLower(d.Kind())+" "+d.ID()
-		if kind != "Sender" && kind != "Hook" {
+		if kind != "Sender" && kind != "Hook" && kind != "Endpoint" {
 			continue
 		}
 		if !caller.Role.Has(secretDocuments) {

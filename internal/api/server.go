@@ -108,7 +108,7 @@ const (
 	toSeveral                // the handler passes over, or refuses, what is out of scope
 )
 
-// secretDocuments is the role that applying a Sender or a Hook takes, beyond
+// secretDocuments is the role that applying a Sender, a Hook or an Endpoint takes, beyond
 // what the route asks for: they name accounts and secrets.
 const secretDocuments = access.Admin
 

@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/plan"
 	"github.com/carillon-dev/carillon/internal/sender"
@@ -56,6 +57,8 @@ func (s *Store) Apply(ctx context.Context, file string, docs []Document, check C
 			changes[i], err = s.changeSender(ctx, d.Sender, check)
 		case d.Hook != nil:
 			changes[i], err = s.changeHook(ctx, d.Hook, check)
+		case d.Endpoint != nil:
+			changes[i], err = s.changeEndpoint(ctx, d.Endpoint)
 		default:
 			changes[i], err = s.changeBroadcast(ctx, d.Broadcast, senders[d.Broadcast.Sender], check)
 		}
@@ -139,6 +142,12 @@ func (s *Store) changeHook(ctx context.Context, n *hook.Spec, check Check) (chan
 		return c, fmt.Errorf("hook %s: its type can't change, since its path would; give the other one its own id", n.ID)
 	}
 	return replace(c, old, n, err, func(ctx context.Context) error { _, err := s.PutHook(ctx, n, rev); return err })
+}
+
+func (s *Store) changeEndpoint(ctx context.Context, n *endpoint.Spec) (change, error) {
+	old, rev, err := s.Endpoint(ctx, n.ID)
+	c := change{Applied: Applied{Kind: "Endpoint", ID: n.ID}}
+	return replace(c, old, n, err, func(ctx context.Context) error { _, err := s.PutEndpoint(ctx, n, rev); return err })
 }
 
 // replace is the change from an old definition, or the error of reading it, to

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/sender"
 )
@@ -25,6 +26,7 @@ type Document struct {
 	Sender    *sender.Spec
 	Broadcast *broadcast.Spec
 	Hook      *hook.Spec
+	Endpoint  *endpoint.Spec
 	Line      int // of the file, where the document begins
 
 	fields map[string]int // lines of its fields by path, such as message.text
@@ -103,6 +105,8 @@ func (d Document) head() (kind, id, of string) {
 		return "Sender", d.Sender.ID, d.Sender.ID
 	case d.Hook != nil:
 		return "Hook", d.Hook.ID, ""
+	case d.Endpoint != nil:
+		return "Endpoint", d.Endpoint.ID, ""
 	default:
 		return "Broadcast", d.Broadcast.ID, d.Broadcast.Sender
 	}
@@ -141,6 +145,12 @@ func decodeOne(n *yaml.Node) (Document, error) {
 			return d, err
 		}
 		return d, d.locate(d.Hook.Validate())
+	case "Endpoint":
+		d.Endpoint = &endpoint.Spec{}
+		if err := strict(n, d.Endpoint); err != nil {
+			return d, err
+		}
+		return d, d.locate(d.Endpoint.Validate())
 	case "":
 		return d, errors.New("no kind: want " + kinds)
 	case "Template", "Flow":
@@ -150,7 +160,7 @@ func decodeOne(n *yaml.Node) (Document, error) {
 }
 
 // kinds are the documents that can be applied.
-const kinds = "kind: Sender, Hook or Broadcast"
+const kinds = "kind: Sender, Hook, Endpoint or Broadcast"
 
 // strict decodes a node into a struct and refuses what the decoder is lenient
 // about. The node is checked itself, since encoding it again would lose its

@@ -92,15 +92,15 @@ func TestDecodeRefuses(t *testing.T) {
 		broadcastFields = "the document has kind, id, sender, audience, message, schedule, pace, expires_after"
 	)
 	for _, c := range []struct{ name, file, want string }{
-		{"nothing", "", "f: no document: want kind: Sender, Hook or Broadcast"},
-		{"comments", "# a\n---\n# b\n", "f: no document: want kind: Sender, Hook or Broadcast"},
-		{"null", "~\n---\nnull\n", "f: no document: want kind: Sender, Hook or Broadcast"},
-		{"a list", "\n- kind: Sender\n", "f:2: want a mapping that begins with kind: Sender, Hook or Broadcast"},
-		{"a word", "Sender", "f:1: want a mapping that begins with kind: Sender, Hook or Broadcast"},
-		{"no kind", "id: a\n", "f:1: no kind: want kind: Sender, Hook or Broadcast"},
-		{"kind", "kind: sender\n", `f:1: kind "sender": want kind: Sender, Hook or Broadcast`},
-		{"kind of later", "\nkind: Flow\n", "f:2: kind Flow can't be applied by this version; want kind: Sender, Hook or Broadcast"},
-		{"template", "kind: Template\n", "f:1: kind Template can't be applied by this version; want kind: Sender, Hook or Broadcast"},
+		{"nothing", "", "f: no document: want kind: Sender, Hook, Endpoint or Broadcast"},
+		{"comments", "# a\n---\n# b\n", "f: no document: want kind: Sender, Hook, Endpoint or Broadcast"},
+		{"null", "~\n---\nnull\n", "f: no document: want kind: Sender, Hook, Endpoint or Broadcast"},
+		{"a list", "\n- kind: Sender\n", "f:2: want a mapping that begins with kind: Sender, Hook, Endpoint or Broadcast"},
+		{"a word", "Sender", "f:1: want a mapping that begins with kind: Sender, Hook, Endpoint or Broadcast"},
+		{"no kind", "id: a\n", "f:1: no kind: want kind: Sender, Hook, Endpoint or Broadcast"},
+		{"kind", "kind: sender\n", `f:1: kind "sender": want kind: Sender, Hook, Endpoint or Broadcast`},
+		{"kind of later", "\nkind: Flow\n", "f:2: kind Flow can't be applied by this version; want kind: Sender, Hook, Endpoint or Broadcast"},
+		{"template", "kind: Template\n", "f:1: kind Template can't be applied by this version; want kind: Sender, Hook, Endpoint or Broadcast"},
 		{"kind that is a list", "kind: [a]\n", "f:1: cannot unmarshal !!seq into string"},
 
 		{"unknown field", bakery + "x: 1\n", `f:6: unknown field "x": ` + senderFields},

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/stream"
@@ -186,6 +187,29 @@ func (s *Store) PutHook(ctx context.Context, v *hook.Spec, rev uint64) (uint64, 
 
 // Hooks returns the ids of all hooks, sorted.
 func (s *Store) Hooks(ctx context.Context) ([]string, error) { return s.ids(ctx, "hook.") }
+
+// Endpoint returns an endpoint and its revision.
+func (s *Store) Endpoint(ctx context.Context, id string) (*endpoint.Spec, uint64, error) {
+	return get[endpoint.Spec](ctx, s, "endpoint", id)
+}
+
+// PutEndpoint stores an endpoint at the revision that it was read at.
+func (s *Store) PutEndpoint(ctx context.Context, v *endpoint.Spec, rev uint64) (uint64, error) {
+	return put(ctx, s, "endpoint", v.ID, v, rev)
+}
+
+// Endpoints returns the ids of all endpoints, sorted.
+func (s *Store) Endpoints(ctx context.Context) ([]string, error) { return s.ids(ctx, "endpoint.") }
+
+// Since returns when the oldest revision of an endpoint that is kept was
+// stored: when it was defined, unless it was changed very often since.
+func (s *Store) Since(ctx context.Context, id string) (time.Time, error) {
+	h, err := s.kv.History(ctx, "endpoint."+id)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("endpoint %s: %w", id, err)
+	}
+	return h[0].Created(), nil
+}
 
 // Senders returns the ids of all senders, sorted.
 func (s *Store) Senders(ctx context.Context) ([]string, error) { return s.ids(ctx, "sender.") }

@@ -73,12 +73,44 @@ func TestStore(t *testing.T) {
 	js := streams(t)
 	for name, test := range map[string]func(*testing.T, *Store){
 		"revisions": testRevisions, "bind": testBind, "ids": testIDs, "apply": testApply, "all-or-none": testAllOrNone,
-		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound, "newer": testNewer, "hooks": testHooks,
+		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound, "newer": testNewer, "hooks": testHooks, "endpoints": testEndpoints,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, open(t, js, name))
 		})
+	}
+}
+
+// testEndpoints applies an endpoint and changes it; it is known since when it
+// is there.
+func testEndpoints(t *testing.T, s *Store) {
+	const crm = "kind: Endpoint\nid: crm\nurl: https://crm.example/in\nsecrets: [env:A]\n"
+	for i, want := range []string{"endpoint crm created", "endpoint crm unchanged", "endpoint crm updated"} {
+		file := crm
+		if i == 2 {
+			file += "events: {states: [failed], senders: [bakery]}\n"
+		}
+		if got, err := apply(t, s, file, Check{}); err != nil || got != want {
+			t.Fatalf("%q, %v; want %q", got, err, want)
+		}
+	}
+	e, _, err := s.Endpoint(t.Context(), "crm")
+	if err != nil || len(e.Events.Senders) != 1 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if ids, err := s.Endpoints(t.Context()); err != nil || !reflect.DeepEqual(ids, []string{"crm"}) {
+		t.Errorf("%q, %v", ids, err)
+	}
+	last, err := s.kv.Get(t.Context(), "endpoint.crm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if since, err := s.Since(t.Context(), "crm"); err != nil || !since.Before(last.Created()) {
+		t.Errorf("since %v, %v; want before its change at %v", since, err, last.Created())
+	}
+	if _, err := s.Since(t.Context(), "other"); err == nil {
+		t.Error("since when there is one that is not there")
 	}
 }
 
