@@ -170,7 +170,7 @@ func (r *Rows) update(rec []string) (Update, string) {
 	if len(rec) != len(r.cols) {
 		return Update{}, fmt.Sprintf("%d columns, the header has %d", len(rec), len(r.cols))
 	}
-	u := Update{Profile: &Profile{}}
+	u := Update{Profile: &Profile{At: r.at}}
 	for i, v := range rec {
 		if !utf8.ValidString(v) {
 			return Update{}, fmt.Sprintf("column %s is not UTF-8", quoted(r.cols[i]))
@@ -201,7 +201,7 @@ func (r *Rows) set(u *Update, col, v string) (why string) {
 	switch col {
 	case "sender": // it is ours: isOther has looked
 	case "id":
-		if len(v) > maxID || strings.ContainsAny(v, " \t\r\n/") {
+		if !ValidAddress(v) {
 			return fmt.Sprintf("id must be at most %d bytes without spaces or slashes", maxID)
 		}
 		u.Address = v
@@ -271,13 +271,20 @@ func splitLabels(v string) []string {
 func (r *Rows) zoneExists(name string) bool {
 	ok, seen := r.zones[name]
 	if !seen && len(name) <= maxZone {
-		_, err := time.LoadLocation(name)
-		ok = err == nil && name != "Local"
+		ok = zoneExists(name)
 		if len(r.zones) < maxZones {
 			r.zones[name] = ok
 		}
 	}
 	return ok
+}
+
+func zoneExists(name string) bool {
+	if len(name) > maxZone || name == "Local" {
+		return false
+	}
+	_, err := time.LoadLocation(name)
+	return err == nil
 }
 
 // lineLimit counts what one row takes from the file and cuts a quote that was

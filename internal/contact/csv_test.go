@@ -106,10 +106,10 @@ func TestRow(t *testing.T) {
 	want := []Update{
 		{
 			Address: "1", LastInbound: noon.Add(-2 * time.Hour), OpenedBy: "postback", OptOut: &OptOut{Scope: Marketing, At: noon, Source: "import"}, Standing: true,
-			Profile: &Profile{Name: "Anna", Timezone: "Europe/Oslo", Labels: []string{"regular", "vip"}, Attributes: map[string]string{"City": "Os\"lo\nNorth"}},
+			Profile: &Profile{At: noon, Name: "Anna", Timezone: "Europe/Oslo", Labels: []string{"regular", "vip"}, Attributes: map[string]string{"City": "Os\"lo\nNorth"}},
 		},
-		{Address: "2", Profile: &Profile{}},
-		{Address: "4", LastInbound: noon.Add(5 * time.Minute), OptOut: &OptOut{Scope: All, At: noon, Source: "import"}, Standing: true, Profile: &Profile{}},
+		{Address: "2", Profile: &Profile{At: noon}},
+		{Address: "4", LastInbound: noon.Add(5 * time.Minute), OptOut: &OptOut{Scope: All, At: noon, Source: "import"}, Standing: true, Profile: &Profile{At: noon}},
 	}
 	if err != nil || !reflect.DeepEqual(us, want) || !reflect.DeepEqual(said, []string{"other"}) {
 		t.Errorf("read %+v\nsaid %q, %v\nwant %+v", us, said, err, want)

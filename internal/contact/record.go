@@ -39,6 +39,11 @@ type Record struct {
 	Tokens      []Permission      `json:"k,omitempty"` // for one notification each; the newest, by time
 	Thread      Thread            `json:"t,omitzero"`
 	CooledUntil time.Time         `json:"h,omitzero"` // the platform asks to leave the contact alone until then
+	ErasedAt    time.Time         `json:"e,omitzero"` // what was told up to then is forgotten, but what forbids
+
+	// Marks are since when what was changed one by one is as it is, or is not
+	// there any more: n (name), z (zone), c (consent), l:LABEL, x:ATTRIBUTE.
+	Marks map[string]time.Time `json:"y,omitempty"`
 
 	// Newer is what a newer version wrote and this one has no fields for. A
 	// merge keeps it, and the gate holds the contact: it may forbid something.
@@ -112,10 +117,13 @@ type Update struct {
 	Used        string // id of a comment or a token of which nothing is left
 	Thread      Thread
 	CooledUntil time.Time
+	Change      *Change   // what it says of labels, attributes, name, zone and consent; the rest stands here
+	Erased      time.Time // everything told up to then is to be forgotten
 }
 
 // Profile is the part of a record that an import replaces.
 type Profile struct {
+	At         time.Time // of the import
 	Name       string
 	Timezone   string
 	Labels     []string
@@ -128,37 +136,40 @@ type Profile struct {
 // since that is since when nothing may be sent. Of equal times the recorded
 // one stays.
 func Merge(r Record, u Update) (Record, bool) {
-	out, changed := r, false
-	if u.Address != "" && u.Address != r.Address {
+	out := r
+	changed := erase(&out, u.Erased)
+	if u = u.since(out.ErasedAt); u.Address != "" && u.Address != out.Address {
 		out.Address, changed = u.Address, true
 	}
-	if p := u.Profile; p != nil && !sameProfile(r, *p) {
-		out.Name, out.Timezone, out.Labels, out.Attributes = p.Name, p.Timezone, p.Labels, p.Attributes
+	if u.Profile != nil && mergeProfile(&out, *u.Profile) {
 		changed = true
 	}
-	if u.LastInbound.After(r.LastInbound) {
+	if u.Change != nil && mergeChange(&out, *u.Change) {
+		changed = true
+	}
+	if u.LastInbound.After(out.LastInbound) {
 		out.LastInbound, out.OpenedBy = u.LastInbound.UTC(), u.OpenedBy
 		changed = true
 	}
-	if u.AdMessageAt.After(r.AdMessageAt) {
+	if u.AdMessageAt.After(out.AdMessageAt) {
 		out.AdMessageAt, changed = u.AdMessageAt.UTC(), true
 	}
-	if u.BlockedAt.After(r.BlockedAt) {
+	if u.BlockedAt.After(out.BlockedAt) {
 		out.BlockedAt, changed = u.BlockedAt.UTC(), true
 	}
-	if u.SMSConsent && !r.SMSConsent {
+	if u.SMSConsent && !out.SMSConsent {
 		out.SMSConsent, changed = true, true
 	}
-	if u.CooledUntil.After(r.CooledUntil) {
+	if u.CooledUntil.After(out.CooledUntil) {
 		out.CooledUntil, changed = u.CooledUntil.UTC(), true
 	}
-	if u.OptOut != nil && !(u.Standing && r.OptedOut(u.OptOut.Scope)) {
-		if outs, added := withOptOut(r.OptOuts, *u.OptOut); added {
+	if u.OptOut != nil && !(u.Standing && out.OptedOut(u.OptOut.Scope)) {
+		if outs, added := withOptOut(out.OptOuts, *u.OptOut); added {
 			out.OptOuts, changed = outs, true
 		}
 	}
 	if u.Return != nil {
-		if backs, added := withReturn(r.Returns, *u.Return); added {
+		if backs, added := withReturn(out.Returns, *u.Return); added {
 			out.Returns, changed = backs, true
 		}
 	}

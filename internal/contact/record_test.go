@@ -42,6 +42,7 @@ func drawUpdate(t *rapid.T) Update {
 		u.OptOut = &OptOut{Scope: rapid.SampledFrom([]Scope{All, Marketing}).Draw(t, "scope"), At: at, Source: at.UTC().String()}
 	}
 	u.SMSConsent = rapid.Bool().Draw(t, "consent")
+	u.Change = drawChange(t)
 	if rapid.Bool().Draw(t, "return") {
 		u.Return = &Return{Scope: rapid.SampledFrom([]Scope{All, Marketing}).Draw(t, "back to"), At: drawTime(t, "return at")}
 	}
@@ -180,7 +181,7 @@ func TestMergeZeroSaysNothing(t *testing.T) {
 func TestRecordInJSON(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		r := mergeAll(rapid.SliceOfN(rapid.Custom(drawUpdate), 0, 5).Draw(t, "updates"))
+		r := mergeAll(rapid.SliceOfN(rapid.Custom(drawTold), 0, 5).Draw(t, "updates"))
 		b, err := r.Encode()
 		if err != nil {
 			t.Fatal(err)

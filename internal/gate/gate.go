@@ -119,6 +119,9 @@ func (g Rules) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec,
 	if rerr != nil && d.Verdict.Reason == reason.TemplateInvalid {
 		d.Verdict.Evidence.Note = rerr.Error()
 	}
+	if d.Verdict.Kind == policy.Send && r.Address == "" {
+		d.Verdict = policy.Verdict{Kind: policy.Block, Reason: reason.RecipientNotFound, Evidence: policy.Evidence{Note: "the contact was erased"}}
+	}
 	switch d.Verdict.Kind {
 	case policy.Send:
 		d.Do, d.Text, d.Address = Send, text, r.Address

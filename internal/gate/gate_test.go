@@ -46,6 +46,7 @@ func TestJudge(t *testing.T) {
 		closed         job.State
 	}{
 		"send":                     {source: running(), contact: wrote(), do: gate.Send},
+		"erased":                   {source: running(), contact: &contact.Record{LastInbound: at.Add(-time.Hour), ErasedAt: at}, text: "Hello", do: gate.Block, reason: reason.RecipientNotFound},
 		"source missing":           {contact: wrote(), do: gate.GiveBack, reason: reason.FactsUnavailable},
 		"contact missing":          {source: running(), do: gate.GiveBack, reason: reason.FactsUnavailable},
 		"source paused":            {source: &facts.Control{State: facts.Paused}, contact: wrote(), do: gate.GiveBack, reason: reason.SenderPaused},

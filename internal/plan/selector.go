@@ -55,9 +55,13 @@ func NewSelector(a broadcast.Audience) (*Selector, error) {
 	return s, nil
 }
 
-// Match tells whether the contact belongs to the audience. A contact without
-// an attribute that the expression reads does not; other failures are errors.
+// Match tells whether the contact belongs to the audience. One that was erased
+// belongs to none, and one without an attribute that the expression reads does
+// not; other failures are errors.
 func (s *Selector) Match(r contact.Record) (bool, error) {
+	if r.Erased() {
+		return false, nil
+	}
 	for _, l := range s.audience.Labels {
 		if !slices.Contains(r.Labels, l) {
 			return false, nil
@@ -103,6 +107,9 @@ func vars(r contact.Record) map[string]any {
 // Why says in words what keeps a contact out of the audience, "" where
 // nothing does.
 func (s *Selector) Why(r contact.Record) string {
+	if r.Erased() {
+		return "it was erased, and nothing was heard of it since"
+	}
 	for _, l := range s.audience.Labels {
 		if !slices.Contains(r.Labels, l) {
 			return fmt.Sprintf("it lacks the label %q", l)

@@ -3,6 +3,7 @@ package plan
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/contact"
@@ -96,6 +97,24 @@ func TestMatchNothingKnown(t *testing.T) {
 	}
 	if ok, err := s.Match(contact.Record{}); !ok || err != nil {
 		t.Errorf("%t, %v", ok, err)
+	}
+}
+
+// TestMatchErased asserts that whoever was erased is in no audience until
+// something is heard of them.
+func TestMatchErased(t *testing.T) {
+	t.Parallel()
+	s, err := NewSelector(broadcast.Audience{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := contact.Record{ErasedAt: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	if ok, err := s.Match(gone); ok || err != nil || s.Why(gone) == "" {
+		t.Errorf("erased: %t, %v, %q", ok, err, s.Why(gone))
+	}
+	gone.Address = "1"
+	if ok, err := s.Match(gone); !ok || err != nil || s.Why(gone) != "" {
+		t.Errorf("heard of since: %t, %v, %q", ok, err, s.Why(gone))
 	}
 }
 
