@@ -11,6 +11,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/lease"
 	"github.com/carillon-dev/carillon/internal/ledger"
@@ -26,7 +27,8 @@ type side struct {
 	audiences *audience.Store
 	dead      *deadletter.Store
 	standing  standing
-	alone     bool // the workers are in this process
+	desk      *ingest.Desk // takes in what is told from outside; nil before serve
+	alone     bool         // the workers are in this process
 }
 
 // schedule starts the scheduler's side: it counts, takes orders, and leads

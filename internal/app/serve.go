@@ -6,7 +6,6 @@ import (
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/api"
 	"github.com/carillon-dev/carillon/internal/audit"
-	"github.com/carillon-dev/carillon/internal/consent"
 	"github.com/carillon-dev/carillon/internal/idempotency"
 	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/story"
@@ -32,8 +31,12 @@ func (s *side) serve(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	s.desk, err = s.ingest(ctx)
+	if err != nil {
+		return "", err
+	}
 	srv, err := api.New(api.Config{
-		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: &consent.Desk{Facts: c.facts, Ledger: c.ledger},
+		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: s.consent(),
 		Scheduler: s.scheduler, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally}, Dead: s.dead,
 		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Gate: c.gate},
 		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: string(c.token), Access: tokens,

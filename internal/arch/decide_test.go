@@ -52,6 +52,7 @@ func decidedElsewhere() map[string]string {
 		"internal/api/senders.go names reason.SenderPaused":          "shows the reason that holding by hand has",
 		"internal/cli/why.go names reason.SenderPaused":              "prints how to resume",
 		"internal/cli/tour.go names reason.WindowClosed":             "picks a dead letter to explain to a newcomer",
+		"internal/ingest/enforce.go names reason.SenderRestricted":   "pauses the sender that the platform blocked, and shows that as the reason",
 		"internal/deliver/deliver.go names reason.CredentialInvalid": "the credential could not be read: the sender is paused, which the rulebook then sees",
 	}
 }

@@ -43,7 +43,7 @@ func rooms() map[string]level {
 		"internal/ledger": way, "internal/deadletter": way, "internal/audience": way, "internal/definition": way,
 		"internal/facts": way, "internal/stream": way, "internal/consent": way, "internal/scheduler": way,
 		"internal/audit": way, "internal/story": way, "internal/lease": way, "internal/access": way,
-		"internal/journal": way, "internal/idempotency": way,
+		"internal/journal": way, "internal/idempotency": way, "internal/ingest": way,
 
 		"internal/channel/meta": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
 		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/job"
@@ -41,27 +43,69 @@ func (d *Desk) OptOut(ctx context.Context, sender, address string, o contact.Opt
 	if err != nil {
 		return Recorded{}, fmt.Errorf("opt-out not recorded: %w", err)
 	}
-	wctx, cancel := context.WithTimeout(ctx, lineTimeout)
+	until := time.Now().Add(lineTimeout)
+	wctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	var out Recorded
 	out.InForce = d.Facts.InForce(wctx, m.Seq) == nil
-	key := d.Facts.Key(sender, address)
+	out.InFlight, err = d.Line(ctx, []Contact{{sender, address}}, until)
+	if err != nil {
+		return out, fmt.Errorf("opt-out recorded, but not known whether something is on its way: %w", err)
+	}
+	return out, nil
+}
+
+// Contact is one person as a sender knows them.
+type Contact struct{ Sender, Address string }
+
+// lookers is how many contacts are looked at at a time.
+const lookers = 16
+
+// Line waits until no claim of the contacts is without an outcome, or until a
+// moment, and returns the claims that are still open then. Whatever is claimed
+// once an opt-out is in force sees it, so that only what was claimed before has
+// to be waited for. An error says that it is not known.
+func (d *Desk) Line(ctx context.Context, contacts []Contact, until time.Time) ([]job.ID, error) {
+	late := time.NewTimer(time.Until(until))
+	defer late.Stop()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		open, err := d.claims(ctx, sender, key)
-		if err != nil {
-			return out, fmt.Errorf("opt-out recorded, but not known whether something is on its way: %w", err)
+		open, still, err := d.claimed(ctx, contacts)
+		if err != nil || len(open) == 0 {
+			return nil, err
 		}
-		if out.InFlight = open; len(open) == 0 {
-			return out, nil
-		}
+		contacts = still
 		select {
-		case <-wctx.Done():
-			return out, nil
+		case <-ctx.Done():
+			return open, nil
+		case <-late.C:
+			return open, nil
 		case <-tick.C:
 		}
 	}
+}
+
+// claimed returns the open claims of contacts, and which of those have any.
+func (d *Desk) claimed(ctx context.Context, contacts []Contact) (open []job.ID, still []Contact, err error) {
+	found := make([][]job.ID, len(contacts))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookers)
+	for i, c := range contacts {
+		g.Go(func() (err error) {
+			found[i], err = d.claims(ctx, c.Sender, d.Facts.Key(c.Sender, c.Address))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	for i, f := range found {
+		if open = append(open, f...); len(f) > 0 {
+			still = append(still, contacts[i])
+		}
+	}
+	return open, still, nil
 }
 
 func (d *Desk) claims(ctx context.Context, sender string, k job.Key) ([]job.ID, error) {

@@ -3,6 +3,7 @@ package definition
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -21,9 +22,13 @@ type Cache struct {
 	mu         sync.Mutex
 	broadcasts map[string]*Planned // by source name
 	senders    map[string]*sender.Spec
+	accounts   map[account][]*sender.Spec // by what they send from, sorted by id; a list is replaced, never changed
 	watcher    jetstream.KeyWatcher
+	heard      chan struct{} // closed once the senders from before have come
 	stopped    chan struct{}
 }
+
+type account struct{ channel, id string }
 
 // Planned is a broadcast as it was launched, with its text parsed.
 type Planned struct {
@@ -38,26 +43,61 @@ func NewCache(ctx context.Context, s *Store) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch senders: %w", err)
 	}
-	c := &Cache{store: s, broadcasts: map[string]*Planned{}, senders: map[string]*sender.Spec{}, watcher: w, stopped: make(chan struct{})}
+	c := &Cache{
+		store: s, broadcasts: map[string]*Planned{}, senders: map[string]*sender.Spec{}, accounts: map[account][]*sender.Spec{},
+		watcher: w, heard: make(chan struct{}), stopped: make(chan struct{}),
+	}
 	go c.listen()
 	return c, nil
 }
 
 func (c *Cache) listen() {
 	defer close(c.stopped)
+	all := sync.OnceFunc(func() { close(c.heard) })
 	for e := range c.watcher.Updates() {
-		if e == nil {
-			continue // the values from before have all come
+		if e == nil { // the values from before have all come
+			all()
+			continue
 		}
 		v, _, err := parse[sender.Spec](e)
 		c.mu.Lock()
 		if err != nil || e.Operation() != jetstream.KeyValuePut {
-			delete(c.senders, strings.TrimPrefix(e.Key(), "sender."))
+			c.set(strings.TrimPrefix(e.Key(), "sender."), nil)
 		} else {
-			c.senders[v.ID] = v
+			c.set(v.ID, v)
 		}
 		c.mu.Unlock()
 	}
+}
+
+// set takes a sender's newest definition in; nil: it can't be read.
+func (c *Cache) set(id string, v *sender.Spec) {
+	if old := c.senders[id]; old != nil {
+		at := account{old.Channel, old.Account}
+		c.accounts[at] = slices.DeleteFunc(slices.Clone(c.accounts[at]), func(s *sender.Spec) bool { return s.ID == id })
+		delete(c.senders, id)
+	}
+	if v == nil {
+		return
+	}
+	at := account{v.Channel, v.Account}
+	c.senders[id] = v
+	c.accounts[at] = append(slices.Clone(c.accounts[at]), v)
+	slices.SortFunc(c.accounts[at], func(a, b *sender.Spec) int { return strings.Compare(a.ID, b.ID) })
+}
+
+// OfAccount returns the senders that are an account of a channel, sorted by
+// id, as they were last heard of; none where nobody is. The list must not be
+// changed. It waits until those from before this cache are known.
+func (c *Cache) OfAccount(ctx context.Context, channel, id string) ([]*sender.Spec, error) {
+	select {
+	case <-c.heard:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("senders are not known yet: %w", ctx.Err())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.accounts[account{channel, id}], nil
 }
 
 // Close stops listening.

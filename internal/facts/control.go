@@ -28,4 +28,15 @@ type Control struct {
 	EndsAt time.Time   `json:"ends_at,omitzero"` // of a source: nothing leaves from then on
 	Rev    uint64      `json:"rev"`              // grows with every change; an older one never undoes a newer
 	At     time.Time   `json:"at"`
+
+	// Enforcement is the newest thing that the platform did to a sender's
+	// account; nil: nothing is known. An edit that says nothing of it keeps it.
+	Enforcement *Enforcement `json:"enforcement,omitempty"`
+}
+
+// Enforcement is what a platform did to an account.
+type Enforcement struct {
+	At     time.Time `json:"at"`            // by the platform's clock
+	Action string    `json:"action"`        // warning, block or unblock
+	Why    string    `json:"why,omitempty"` // the platform's words
 }

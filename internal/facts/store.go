@@ -126,6 +126,26 @@ func (s *Store) InForce(ctx context.Context, seq uint64) error {
 	}
 }
 
+// beatMargin is what is added to BeatLimit before a gate that nobody vouches
+// for is taken as closed: clocks don't run alike.
+const beatMargin = 250 * time.Millisecond
+
+// Prevails returns once no check can be answered by facts from before the
+// sequence, which was known to be stored at a moment (with a monotonic
+// reading): either they are in force, or the gate is closed to them, since
+// every beat from before that moment is too old by now, and a later one vouches
+// for what was stored then. It reports which.
+func (s *Store) Prevails(ctx context.Context, seq uint64, stored time.Time) (closed bool, err error) {
+	waiting, cancel := context.WithDeadline(ctx, stored.Add(BeatLimit+beatMargin))
+	defer cancel()
+	if err := s.InForce(waiting, seq); err == nil {
+		return false, nil
+	} else if ctx.Err() != nil || time.Since(stored) < BeatLimit+beatMargin {
+		return false, err
+	}
+	return true, nil
+}
+
 // Merged says what a merge did.
 type Merged struct {
 	Seq       uint64 // the highest sequence written, or seen on an unchanged record
@@ -439,6 +459,9 @@ func (s *Store) EditControl(ctx context.Context, kind, id string, edit func(Cont
 		if !ok {
 			seq = at
 			return true, nil
+		}
+		if c.Enforcement == nil {
+			c.Enforcement = old.Enforcement
 		}
 		data, err := json.Marshal(c)
 		if err != nil {

@@ -1,0 +1,205 @@
+// Package ingest is the desk at which everything is handed in that platforms
+// and CRM systems tell. It keeps each event once, makes facts, controls and
+// receipts of it, and answers when they are in force. It never decides whether
+// a message may go, and never calls anybody.
+//
+// What it holds to: once Take has returned without an error, the events are
+// durable, and no message leaves by facts from before them. The same event
+// told again, or in another order, changes nothing.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/carillon-dev/carillon/internal/consent"
+	"github.com/carillon-dev/carillon/internal/event"
+	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/internal/stream"
+	"github.com/carillon-dev/carillon/internal/subject"
+	"github.com/carillon-dev/carillon/pkg/policy"
+)
+
+// Senders tells whose account an event is about.
+type Senders interface {
+	// OfAccount returns the senders that are an account of a channel, sorted by
+	// id; none where nobody is. What it returns must not be changed.
+	OfAccount(ctx context.Context, channel, account string) ([]*sender.Spec, error)
+}
+
+// Receipts takes what platforms tell of messages that went out: events for
+// which event.Receipt is true, with Sender set.
+type Receipts interface {
+	// Apply records what the events say of jobs. It returns those that can't be
+	// matched yet, such as the receipt of a job whose own outcome is not
+	// recorded: they are kept and handed in again. Events about messages that
+	// are not ours are taken and forgotten. It must bear repeats.
+	Apply(ctx context.Context, events []event.Event) (later []event.Event, err error)
+}
+
+// Config is what a desk works with.
+type Config struct {
+	NATS     *nats.Conn
+	Streams  stream.Provider
+	Names    subject.Names
+	Facts    *facts.Store
+	Consent  *consent.Desk
+	Senders  Senders
+	Receipts Receipts         // nil: receipts are counted and forgotten
+	Rulebook *policy.Rulebook // which words mean stop
+	Log      *slog.Logger
+	Now      func() time.Time // nil: time.Now
+}
+
+// Desk takes events in. Its zero value is of no use; see Open. Any number of
+// processes may have one on the same engines.
+type Desk struct {
+	Config
+	js    jetstream.JetStream
+	stats Stats
+}
+
+// Stats are counts since the process started.
+type Stats struct {
+	Kept       atomic.Int64 // events that were new
+	Repeated   atomic.Int64 // events that had been told before
+	Senderless atomic.Int64 // events about accounts that no sender is
+	Blind      atomic.Int64 // answers that relied on a closed gate, since facts were not known to be in force
+	Outlasted  atomic.Int64 // opt-outs answered while a message was still on its way
+}
+
+// Open opens the stream of events, which the provider may create.
+func Open(ctx context.Context, c Config) (*Desk, error) {
+	if _, err := c.Streams.Open(ctx, Events(c.Names)); err != nil {
+		return nil, fmt.Errorf("events: %w", err)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Desk{Config: c, js: c.Streams.JS}, nil
+}
+
+// Stats returns the desk's counts.
+func (d *Desk) Stats() *Stats { return &d.stats }
+
+// Taken says what became of a handful of events.
+type Taken struct {
+	New        int // kept now
+	Repeated   int // kept before: nothing is told twice
+	Senderless int // about accounts that no sender is: kept, without a meaning yet
+	InFlight   int // messages to people who opted out here that were on their way before and have no outcome yet
+}
+
+// answerWithin bounds a Take: platforms wait for five seconds, and the answer
+// has a way to go. lineWithin is until when it waits for messages on their way
+// to who opted out, a little longer than a send may take.
+const (
+	answerWithin = 4600 * time.Millisecond
+	lineWithin   = 4300 * time.Millisecond
+)
+
+// ErrTooLate says that events are kept, but that it could not be made sure in
+// time that they are in force. Whoever told them should tell them again, which
+// is quick then.
+var ErrTooLate = errors.New("events are kept, but not known to be in force in time; tell them again")
+
+// Take keeps events, makes facts of them, and returns once those are in force
+// or the gate can open only past them, which also holds while Redis is away;
+// where somebody opted out also once none of their messages is on its way, as
+// far as the time goes. It takes less than five seconds. After an error the
+// same events must be handed in again, which does no harm.
+//
+// Platforms' events (with a Channel) need Source, ID, Type and Account, and
+// those about a person need Person; Sender is looked up here. A message's ID
+// and that of its deletion or edit may be whatever the reader likes: where
+// there is a MessageID, that is what tells them apart. A CRM's events are kept
+// as they are.
+func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
+	begun := time.Now()
+	ctx, cancel := context.WithDeadline(ctx, begun.Add(answerWithin))
+	defer cancel()
+	var out Taken
+	known, err := d.assign(ctx, events, &out)
+	if err != nil {
+		return out, err
+	}
+	receipts, rest := apart(known)
+	if len(receipts) > 0 && d.Receipts != nil {
+		later, err := d.Receipts.Apply(ctx, receipts)
+		if err != nil {
+			return out, fmt.Errorf("receipts: %w", err)
+		}
+		rest = append(rest, later...)
+	}
+	if err := d.keep(ctx, rest, &out); err != nil {
+		return out, fmt.Errorf("events could not be kept: %w", err)
+	}
+	m, err := d.mean(ctx, rest)
+	if err != nil {
+		return out, err
+	}
+	out.InFlight, err = d.settle(ctx, m, begun.Add(lineWithin))
+	return out, err
+}
+
+// assign returns the events with their sender, once for each where an account
+// has several, and with a time that can be relied on.
+func (d *Desk) assign(ctx context.Context, events []event.Event, out *Taken) ([]event.Event, error) {
+	now := d.Now()
+	known := make([]event.Event, 0, len(events))
+	for _, e := range events {
+		e.Time = sane(e.Time, now)
+		if e.Channel == "" {
+			known = append(known, e)
+			continue
+		}
+		specs, err := d.Senders.OfAccount(ctx, e.Channel, e.Account)
+		if err != nil {
+			return nil, fmt.Errorf("sender of an account: %w", err)
+		}
+		if len(specs) == 0 {
+			out.Senderless++
+			known = append(known, e)
+		}
+		for _, s := range specs {
+			e.Sender = s.ID
+			known = append(known, e)
+		}
+	}
+	d.stats.Senderless.Add(int64(out.Senderless))
+	return known, nil
+}
+
+// maxAhead is how far a platform's clock may be ahead of ours.
+const maxAhead = 5 * time.Minute
+
+// sane returns when an event happened. One that was told without a time, or
+// that would lie in the future, happened when it was told.
+func sane(t, now time.Time) time.Time {
+	if t.IsZero() || t.After(now.Add(maxAhead)) {
+		return now.UTC()
+	}
+	return t.UTC()
+}
+
+// apart separates receipts of known senders from everything else. Those of
+// others are nobody's jobs.
+func apart(events []event.Event) (receipts, rest []event.Event) {
+	for _, e := range events {
+		switch {
+		case !e.Receipt():
+			rest = append(rest, e)
+		case e.Sender != "":
+			receipts = append(receipts, e)
+		}
+	}
+	return receipts, rest
+}
