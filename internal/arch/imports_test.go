@@ -45,7 +45,7 @@ func rooms() map[string]level {
 		"internal/audit": way, "internal/story": way, "internal/lease": way, "internal/access": way,
 		"internal/journal": way, "internal/idempotency": way, "internal/ingest": way,
 
-		"internal/channel/meta": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
+		"internal/channel/meta": adapter, "internal/channel/wire": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
 		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,
 		"internal/console": adapter, "internal/sandbox": adapter, "internal/health": adapter,
 

@@ -8,8 +8,12 @@ import (
 	"strings"
 
 	"github.com/carillon-dev/carillon/internal/channel"
-	"github.com/carillon-dev/carillon/pkg/reason"
+	"github.com/carillon-dev/carillon/internal/channel/wire"
 )
+
+// maxTrace is how many bytes of the platform's trace id a result keeps; the ones
+// seen have 11 to 27.
+const maxTrace = 64
 
 // answer is the body of one send's answer, good or bad.
 type answer struct {
@@ -58,7 +62,7 @@ type reply struct {
 // the status decides, and what does not say no plainly may have been accepted.
 func (rules rulebook) judge(status int, body []byte, ms []channel.Message) channel.Result {
 	if id, ok := acceptedID(body); ok && status/100 == 2 {
-		return channel.Result{Outcome: channel.Accepted, MessageID: cut(id, maxID), Status: status}
+		return channel.Result{Outcome: channel.Accepted, MessageID: wire.Cut(id, wire.MaxID), Status: status}
 	}
 	var a answer
 	// Only the fields found count: a body that is no JSON leaves them empty.
@@ -73,15 +77,15 @@ func (rules rulebook) judge(status int, body []byte, ms []channel.Message) chann
 	}
 	switch {
 	case status/100 == 2 && a.MessageID != "" && !failed:
-		return channel.Result{Outcome: channel.Accepted, MessageID: cut(a.MessageID, maxID), Status: status}
+		return channel.Result{Outcome: channel.Accepted, MessageID: wire.Cut(a.MessageID, wire.MaxID), Status: status}
 	case a.MessageID != "":
-		return unclear(status, "the answer names a message and an error")
+		return wire.Unclear(status, "the answer names a message and an error")
 	case status == http.StatusTooManyRequests:
 		return refused(&overloaded, status)
 	case status >= 300 && status < 500 && status != http.StatusRequestTimeout:
 		return refused(&unlisted, status)
 	}
-	return unclear(status, "the answer says neither yes nor no")
+	return wire.Unclear(status, "the answer says neither yes nor no")
 }
 
 // acceptedID reads the answer that nearly every send gets, as the platform
@@ -125,7 +129,7 @@ func (rules rulebook) judgeBatch(status int, body []byte, ms []channel.Message) 
 	whole := rules.judge(status, body, ms)
 	if whole.Outcome == channel.Accepted || halfDone(whole) {
 		trace := whole.TraceID
-		whole = unclear(status, "the batch was answered as a whole")
+		whole = wire.Unclear(status, "the batch was answered as a whole")
 		whole.TraceID = trace
 	}
 	for i := range results {
@@ -142,7 +146,7 @@ func halfDone(r channel.Result) bool {
 
 func (rules rulebook) judgeItem(items []*item, i, status int, m []channel.Message) channel.Result {
 	if i >= len(items) || items[i] == nil {
-		return unclear(status, "the batch's answer leaves this message out")
+		return wire.Unclear(status, "the batch's answer leaves this message out")
 	}
 	return rules.judge(items[i].Code, []byte(items[i].Body), m)
 }
@@ -163,11 +167,11 @@ func (rules rulebook) refusal(status int, g graphError, ms []channel.Message) ch
 	rule, _ := rules.find(int(g.Code), int(g.Subcode))
 	r := refused(rule, status)
 	if rule.MaybeSent {
-		r = unclear(status, "")
+		r = wire.Unclear(status, "")
 	}
 	r.Code, r.Subcode = int(g.Code), int(g.Subcode)
-	r.Detail = scrub(g.Message, ms)
-	r.TraceID = cut(oneLine(g.TraceID), maxTrace)
+	r.Detail = wire.Scrub(g.Message, ms)
+	r.TraceID = wire.Cut(wire.OneLine(g.TraceID), maxTrace)
 	return r
 }
 
@@ -176,11 +180,6 @@ func refused(rule *Rule, status int) channel.Result {
 		Outcome: channel.Refused, Action: rule.Action, Reason: rule.Reason,
 		After: rule.After, Limit: rule.Limit, Then: rule.Then, Status: status,
 	}
-}
-
-// unclear is an outcome that the answer, or its absence, leaves open.
-func unclear(status int, detail string) channel.Result {
-	return channel.Result{Outcome: channel.Unknown, Reason: reason.OutcomeUnknown, Status: status, Detail: detail}
 }
 
 // add completes r with what the usage headers say. A named time to regain access

@@ -11,13 +11,14 @@ import (
 	"testing"
 
 	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/channel/wire"
 )
 
 // canned is a connection to a platform that answers without reading closely:
 // what remains to be measured is our side.
 type canned struct{ net.Conn }
 
-func dialCanned(answer string) dialFunc {
+func dialCanned(answer string) wire.Dial {
 	return func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		go func() {
@@ -49,12 +50,12 @@ const acceptedBody = `{"recipient_id":"998877665544","message_id":"m_AG5Hz2Uq7tu
 // read the usage.
 func BenchmarkOwn(b *testing.B) {
 	rules := newRulebook()
-	call, m := newCall(), hello[0]
+	call, m := wire.NewCall(), hello[0]
 	header := http.Header{"X-App-Usage": {`{"call_count":28,"total_time":25,"total_cputime":25}`}}
 	body := []byte(acceptedBody)
 	b.ReportAllocs()
 	for b.Loop() {
-		call.form = appendMessage(call.form[:0], &m)
+		call.Form = appendMessage(call.Form[:0], &m)
 		if r := readUsage(header).add(rules.judge(200, body, []channel.Message{m})); r.Outcome != channel.Accepted {
 			b.Fatal(r)
 		}
@@ -116,12 +117,12 @@ func BenchmarkSendBatch(b *testing.B) {
 // TestOwnAllocations bounds what a single send allocates on our side.
 func TestOwnAllocations(t *testing.T) {
 	rules := newRulebook()
-	call, m := newCall(), hello[0]
+	call, m := wire.NewCall(), hello[0]
 	header := http.Header{"X-App-Usage": {`{"call_count":28,"total_time":25,"total_cputime":25}`}}
 	body := []byte(acceptedBody)
 	const most = 10
 	if n := testing.AllocsPerRun(100, func() {
-		call.form = appendMessage(call.form[:0], &m)
+		call.Form = appendMessage(call.Form[:0], &m)
 		readUsage(header).add(rules.judge(200, body, []channel.Message{m}))
 	}); n > most {
 		t.Errorf("%v allocations, want at most %d", n, most)

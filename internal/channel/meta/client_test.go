@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/channel/wire"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -117,7 +118,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		size int
 		want channel.Outcome
-	}{{maxAnswer, channel.Accepted}, {maxAnswer + 1, channel.Unknown}, {4 * maxAnswer, channel.Unknown}} {
+	}{{wire.MaxAnswer, channel.Accepted}, {wire.MaxAnswer + 1, channel.Unknown}, {4 * wire.MaxAnswer, channel.Unknown}} {
 		s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
 			const start = `{"message_id":"m_1"}`
@@ -131,9 +132,9 @@ func TestAnswersAreBounded(t *testing.T) {
 
 func TestLongIDsAreCut(t *testing.T) {
 	t.Parallel()
-	body := `{"message_id":"` + strings.Repeat("m", maxID+1) + `"}`
-	if r := newRulebook().judge(200, []byte(body), hello); len(r.MessageID) != maxID {
-		t.Errorf("an id of %d bytes is kept, want %d", len(r.MessageID), maxID)
+	body := `{"message_id":"` + strings.Repeat("m", wire.MaxID+1) + `"}`
+	if r := newRulebook().judge(200, []byte(body), hello); len(r.MessageID) != wire.MaxID {
+		t.Errorf("an id of %d bytes is kept, want %d", len(r.MessageID), wire.MaxID)
 	}
 }
 
@@ -189,19 +190,6 @@ func TestMalformedAnswersAreNotQuoted(t *testing.T) {
 	}
 }
 
-func TestTheLoggedPairsAreBounded(t *testing.T) {
-	t.Parallel()
-	var logged bytes.Buffer
-	c := open(t, Options{BaseURL: "http://h", Log: slog.New(slog.NewTextHandler(&logged, nil))})
-	for code := range 2 * maxPairs {
-		c.note(channel.Result{Code: 500_000 + code, Subcode: 1})
-	}
-	c.note(channel.Result{Code: 190})
-	if n := strings.Count(logged.String(), "\n"); n != maxPairs {
-		t.Errorf("%d lines, want %d", n, maxPairs)
-	}
-}
-
 func TestTimeoutBoundsTheWholeCall(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -217,7 +205,7 @@ func TestTimeoutBoundsTheWholeCall(t *testing.T) {
 		c := open(t, Options{BaseURL: s.URL, Timeout: time.Second})
 		start := time.Now()
 		r := c.Send(t.Context(), account(), hello[0])
-		if took := time.Since(start); r.Outcome != channel.Unknown || r.Reason != reason.OutcomeUnknown || took < time.Second || took >= DefaultTimeout {
+		if took := time.Since(start); r.Outcome != channel.Unknown || r.Reason != reason.OutcomeUnknown || took < time.Second || took >= wire.DefaultTimeout {
 			t.Errorf("%s: %+v after %v", name, r, took)
 		}
 	}

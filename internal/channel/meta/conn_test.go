@@ -71,40 +71,6 @@ func TestOneByteDecides(t *testing.T) {
 	}
 }
 
-func TestCountedConn(t *testing.T) {
-	t.Parallel()
-	ours, theirs := net.Pipe()
-	go io.Copy(io.Discard, theirs)
-	c := &countedConn{Conn: ours}
-	if _, err := c.Write([]byte("x")); err != nil || c.writes.Load() != 1 {
-		t.Errorf("%d writes, %v; want 1", c.writes.Load(), err)
-	}
-	c.Close()
-	if _, err := c.Write([]byte("x")); err == nil || c.writes.Load() != 1 {
-		t.Errorf("%d writes after one to a closed connection, %v; want 1", c.writes.Load(), err)
-	}
-}
-
-func TestWriteUnderWayCounts(t *testing.T) {
-	t.Parallel()
-	ours, theirs := net.Pipe()
-	c := &countedConn{Conn: ours}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c.Write([]byte("xy"))
-	}()
-	theirs.Read(make([]byte, 1)) // the Write now waits for its second byte to be read
-	if c.writes.Load() != 1 {
-		t.Error("a write under way does not count")
-	}
-	c.Close()
-	<-done
-	if c.writes.Load() != 1 {
-		t.Error("a write that passed on one byte of two does not count")
-	}
-}
-
 // TestAnswerLostOnAnIdleConnection closes a connection in place of its second
 // answer: what makes net/http send a GET again.
 func TestAnswerLostOnAnIdleConnection(t *testing.T) {
@@ -178,24 +144,8 @@ func TestProxies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// By default the environment never names loopback a proxy's business, so ask the transport.
-	direct := open(t, Options{BaseURL: "http://graph.example"})
-	if direct.transport.Proxy != nil {
-		t.Error("without Options.Proxy there is a proxy")
-	}
 	asked := open(t, Options{BaseURL: "http://graph.example", Proxy: proxy})
 	if r := asked.Send(t.Context(), account(), hello[0]); r.Outcome != channel.Accepted || host.Load() != "graph.example" {
 		t.Errorf("%+v by way of the proxy, for %v", r, host.Load())
-	}
-}
-
-func TestTransportDefaults(t *testing.T) {
-	t.Parallel()
-	c, err := New(Options{BaseURL: "http://graph.example"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.timeout != DefaultTimeout || c.transport.IdleConnTimeout != DefaultIdle || c.transport.MaxConnsPerHost != 0 || c.transport.MaxIdleConnsPerHost != defaultIdleConns {
-		t.Errorf("timeout %v, idle %v, %d connections, %d idle", c.timeout, c.transport.IdleConnTimeout, c.transport.MaxConnsPerHost, c.transport.MaxIdleConnsPerHost)
 	}
 }

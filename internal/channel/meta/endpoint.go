@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/channel/wire"
 )
 
 // maxEndpoints bounds the cache of prepared accounts. An installation has far
@@ -34,17 +35,10 @@ type base struct {
 // parseBase reads the configured base URL. A version at its end wins over
 // version.
 func parseBase(raw, version string) (base, error) {
-	u, err := url.Parse(raw)
+	u, err := wire.Base(raw)
 	if err != nil {
-		return base{}, fmt.Errorf("graph base %q: %w", raw, err)
+		return base{}, fmt.Errorf("graph base %w", err)
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return base{}, fmt.Errorf("graph base %q: want http(s)://host[/path]", raw)
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return base{}, fmt.Errorf("graph base on %s: want no user, query or fragment in it", u.Host)
-	}
-	u = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimRight(u.Path, "/")}
 	b := base{root: *u, version: version}
 	if last := u.Path[strings.LastIndexByte(u.Path, '/')+1:]; versionPattern.MatchString(last) {
 		b.version, b.fixed = last, true
@@ -74,7 +68,7 @@ func newEndpoint(b base, a channel.Account) (*endpoint, error) {
 	if token == "" {
 		return nil, errors.New("the account has no token")
 	}
-	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	if !wire.ValidToken(token) {
 		return nil, errors.New("the account's token has characters that no token has")
 	}
 	proof := ""
@@ -94,29 +88,14 @@ func newEndpoint(b base, a channel.Account) (*endpoint, error) {
 	if proof != "" {
 		single.RawQuery = "appsecret_proof=" + proof
 	}
-	e.single = template(&single, token, "application/json")
-	e.batch = template(&batch, token, "application/x-www-form-urlencoded")
+	e.single = wire.Template(&single, "Bearer "+token, "application/json")
+	e.batch = wire.Template(&batch, "Bearer "+token, "application/x-www-form-urlencoded")
 	e.form = "access_token=" + url.QueryEscape(token)
 	if proof != "" {
 		e.form += "&appsecret_proof=" + proof
 	}
 	e.form += "&include_headers=false&batch="
 	return e, nil
-}
-
-// template is a request without a body. GetBody stays nil and there is no
-// Idempotency-Key: with either, net/http might send a POST a second time.
-func template(u *url.URL, token, contentType string) *http.Request {
-	return &http.Request{
-		Method: http.MethodPost, URL: u, Host: u.Host,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{
-			"Authorization": {"Bearer " + token},
-			"Content-Type":  {contentType},
-			"Accept":        {"application/json"},
-			"User-Agent":    {"carillon"},
-		},
-	}
 }
 
 // endpoints keeps prepared accounts by value, so that a rotated token is

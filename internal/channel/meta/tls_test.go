@@ -75,47 +75,6 @@ func TestTLSNothingWritten(t *testing.T) {
 	}
 }
 
-// TestOnlyRequestsCount holds the counter against what TLS itself writes.
-func TestOnlyRequestsCount(t *testing.T) {
-	t.Parallel()
-	s := httptest.NewTLSServer(http.NotFoundHandler())
-	t.Cleanup(s.Close)
-	var raw *countedConn
-	c, err := newClient(Options{BaseURL: s.URL, TLS: s.Client().Transport.(*http.Transport).TLSClientConfig},
-		func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, network, address)
-			raw = &countedConn{Conn: conn}
-			return raw, err
-		})
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := c.transport.DialTLSContext(t.Context(), "tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	shaken := raw.writes.Load()
-	conn.Close()
-	if above := conn.(*countedConn).writes.Load(); above != 0 || shaken == 0 || raw.writes.Load() <= shaken {
-		t.Errorf("%d writes counted; below, %d for the handshake and %d in all", above, shaken, raw.writes.Load())
-	}
-}
-
-func TestCountedIsFoundBelowTLS(t *testing.T) {
-	t.Parallel()
-	ours, theirs := net.Pipe()
-	defer theirs.Close()
-	defer ours.Close()
-	c := &countedConn{Conn: ours}
-	if counted(tls.Client(c, &tls.Config{})) != c || counted(c) != c || counted(ours) != nil {
-		t.Error("the counting connection is not found where it is, or where it is not")
-	}
-	w := wire{raw: ours}
-	if !w.left() || (&wire{}).left() {
-		t.Error("what cannot be counted must count as left; without a connection nothing left")
-	}
-}
-
 func TestShakingHandsIsNotSending(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts and says nothing

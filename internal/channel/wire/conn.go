@@ -1,4 +1,4 @@
-package meta
+package wire
 
 import (
 	"context"
@@ -42,11 +42,11 @@ func counted(conn net.Conn) *countedConn {
 	return nil
 }
 
-// dialFunc opens a network connection, as net.Dialer.DialContext does.
-type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+// Dial opens a network connection, as net.Dialer.DialContext does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 // plain dials and counts.
-func plain(dial dialFunc) dialFunc {
+func plain(dial Dial) Dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {
@@ -57,7 +57,7 @@ func plain(dial dialFunc) dialFunc {
 }
 
 // secure dials, shakes hands within limit and counts what comes after.
-func secure(dial dialFunc, config *tls.Config, limit time.Duration) dialFunc {
+func secure(dial Dial, config *tls.Config, limit time.Duration) Dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
@@ -78,8 +78,8 @@ func secure(dial dialFunc, config *tls.Config, limit time.Duration) dialFunc {
 	}
 }
 
-// wire is what one call knows of its connection.
-type wire struct {
+// line is what one call knows of its connection.
+type line struct {
 	conn   *countedConn
 	raw    net.Conn
 	before int64
@@ -87,20 +87,20 @@ type wire struct {
 
 // got is the GotConn hook. net/http calls it on the caller's goroutine, once
 // the connection is this call's alone and before anything is written.
-func (w *wire) got(info httptrace.GotConnInfo) {
-	w.raw = info.Conn
-	if w.conn = counted(info.Conn); w.conn != nil {
-		w.before = w.conn.writes.Load()
+func (l *line) got(info httptrace.GotConnInfo) {
+	l.raw = info.Conn
+	if l.conn = counted(info.Conn); l.conn != nil {
+		l.before = l.conn.writes.Load()
 	}
 }
 
 // left says after a failed call whether anything of the request may have left.
 // It closes the connection first, so that a write that has not begun by then
 // cannot begin.
-func (w *wire) left() bool {
-	if w.raw == nil {
+func (l *line) left() bool {
+	if l.raw == nil {
 		return false
 	}
-	w.raw.Close()
-	return w.conn == nil || w.conn.writes.Load() != w.before
+	l.raw.Close()
+	return l.conn == nil || l.conn.writes.Load() != l.before
 }

@@ -1,4 +1,4 @@
-package meta
+package wire
 
 import (
 	"strings"
@@ -9,33 +9,34 @@ import (
 )
 
 const (
-	maxDetail = 300 // bytes of the platform's words that a result keeps
-	maxTrace  = 64  // bytes of its trace id; the ones seen have 11 to 27
-	maxID     = 512 // bytes of its message id
+	// MaxDetail is how many bytes of the platform's words a result keeps.
+	MaxDetail = 300
+	// MaxID is how many bytes of its message id.
+	MaxID = 512
 
 	numberDigits = 7  // digits from which a run is taken for an address; the shortest phone numbers have 7
 	quoted       = 12 // bytes that a detail may share with a text by accident
-	maxRaw       = 2 * maxDetail
+	maxRaw       = 2 * MaxDetail
 
 	numberMark = "[number]"
 	quoteMark  = "[withheld: it quotes the message]"
 )
 
-// scrub makes the platform's words fit to keep: valid UTF-8 on one line, at
-// most maxDetail bytes, without numbers that may be an address and without
+// Scrub makes the platform's words fit to keep: valid UTF-8 on one line, at
+// most MaxDetail bytes, without numbers that may be an address and without
 // anything of the messages ms.
-func scrub(words string, ms []channel.Message) string {
+func Scrub(words string, ms []channel.Message) string {
 	// Twice, as a batch's form is escaped twice.
-	words = oneLine(unescape(unescape(cut(words, maxRaw))))
+	words = OneLine(unescape(unescape(Cut(words, maxRaw))))
 	for i := range ms {
-		if quotes(words, oneLine(ms[i].Text)) {
+		if quotes(words, OneLine(ms[i].Text)) {
 			return quoteMark
 		}
 		if r := ms[i].Recipient; r != "" {
 			words = strings.ReplaceAll(words, r, numberMark)
 		}
 	}
-	return cut(hideNumbers(words), maxDetail)
+	return Cut(hideNumbers(words), MaxDetail)
 }
 
 // quotes reports whether words repeat part of text. Every repeated piece of
@@ -90,8 +91,8 @@ func digitRun(s string) (size, digits int) {
 	return size, digits
 }
 
-// oneLine makes s valid UTF-8 without control characters.
-func oneLine(s string) string {
+// OneLine makes s valid UTF-8 without control characters.
+func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
@@ -100,8 +101,8 @@ func oneLine(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
-// cut shortens s to at most limit bytes without splitting a character.
-func cut(s string, limit int) string {
+// Cut shortens s to at most limit bytes without splitting a character.
+func Cut(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}

@@ -1,4 +1,4 @@
-package meta
+package wire
 
 import "testing"
 
@@ -6,12 +6,12 @@ func TestReusable(t *testing.T) {
 	t.Parallel()
 	large, fits := make([]byte, maxKept+1), make([]byte, maxKept)
 	for _, test := range []struct {
-		c      *call
+		c      *Call
 		closed bool
 		want   bool
 	}{
-		{&call{form: fits, scratch: fits, answer: fits}, true, true}, {&call{form: fits}, false, false},
-		{&call{form: large}, true, false}, {&call{scratch: large}, true, false}, {&call{answer: large}, true, false},
+		{&Call{Form: fits, Scratch: fits, answer: fits}, true, true}, {&Call{Form: fits}, false, false},
+		{&Call{Form: large}, true, false}, {&Call{Scratch: large}, true, false}, {&Call{answer: large}, true, false},
 	} {
 		if test.closed {
 			test.c.Close()
@@ -21,7 +21,7 @@ func TestReusable(t *testing.T) {
 			t.Error("a call that has begun anew may be reused")
 		}
 		if got != test.want {
-			t.Errorf("form %d, scratch %d, answer %d, closed %v: %v", cap(test.c.form), cap(test.c.scratch), cap(test.c.answer), test.closed, got)
+			t.Errorf("form %d, scratch %d, answer %d, closed %v: %v", cap(test.c.Form), cap(test.c.Scratch), cap(test.c.answer), test.closed, got)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package meta
+package wire
 
 import (
 	"strings"
@@ -34,7 +34,7 @@ func TestScrub(t *testing.T) {
 		{"control characters", "a\r\nb\x00c", "a  b c"},
 		{"no UTF-8", "a\xffb", "a\ufffdb"},
 	} {
-		if got := scrub(c.words, ms); got != c.want {
+		if got := Scrub(c.words, ms); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
@@ -46,11 +46,11 @@ func TestScrubIsBounded(t *testing.T) {
 		words string
 		want  int
 	}{
-		{strings.Repeat("x", maxDetail-1), maxDetail - 1}, {strings.Repeat("x", maxDetail), maxDetail},
-		{strings.Repeat("x", maxDetail+1), maxDetail}, {strings.Repeat("x", 1<<20), maxDetail},
-		{"x" + strings.Repeat("é", maxDetail), maxDetail - 1},
+		{strings.Repeat("x", MaxDetail-1), MaxDetail - 1}, {strings.Repeat("x", MaxDetail), MaxDetail},
+		{strings.Repeat("x", MaxDetail+1), MaxDetail}, {strings.Repeat("x", 1<<20), MaxDetail},
+		{"x" + strings.Repeat("é", MaxDetail), MaxDetail - 1},
 	} {
-		if got := scrub(c.words, nil); len(got) != c.want || !utf8.ValidString(got) {
+		if got := Scrub(c.words, nil); len(got) != c.want || !utf8.ValidString(got) {
 			t.Errorf("%d bytes of %.3q: %d, want %d", len(c.words), c.words, len(got), c.want)
 		}
 	}
@@ -64,14 +64,14 @@ func TestScrubKeepsNothingOfAMessage(t *testing.T) {
 		from := rapid.IntRange(0, len(text)-2*quoted).Draw(t, "from")
 		part := text[from : from+2*quoted]
 		words := rapid.StringMatching(`[(#0-9):. ]{0,20}`).Draw(t, "words")
-		got := scrub(words+part+" "+recipient, []channel.Message{{Recipient: recipient, Text: text}})
+		got := Scrub(words+part+" "+recipient, []channel.Message{{Recipient: recipient, Text: text}})
 		if strings.Contains(got, recipient) || strings.Contains(got, strings.TrimPrefix(recipient, "+")) {
 			t.Fatalf("%q names the recipient", got)
 		}
 		if strings.TrimSpace(part) == part && strings.Contains(got, part) {
 			t.Fatalf("%q quotes the text", got)
 		}
-		if !utf8.ValidString(got) || len(got) > maxDetail {
+		if !utf8.ValidString(got) || len(got) > MaxDetail {
 			t.Fatalf("%q is unfit to keep", got)
 		}
 	})

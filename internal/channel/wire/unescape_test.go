@@ -1,4 +1,4 @@
-package meta
+package wire
 
 import (
 	"encoding/json"
@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"github.com/carillon-dev/carillon/internal/channel"
 )
 
 func TestUnescape(t *testing.T) {
@@ -55,12 +57,13 @@ func TestEscapesHideNothing(t *testing.T) {
 }
 
 func FuzzScrub(f *testing.F) {
+	hello := []channel.Message{{Job: "j1", Recipient: "998877665544", Type: "RESPONSE", Text: "Hello Ann, your table is ready"}}
 	f.Add("(#100) No user 998877665544 \\u0048\\u0065llo%20Ann")
 	f.Add("Hello Ann, your table is ready")
 	f.Add("%%%\\\\u")
 	f.Fuzz(func(t *testing.T, words string) {
-		got := scrub(words, hello)
-		if !utf8.ValidString(got) || len(got) > maxDetail {
+		got := Scrub(words, hello)
+		if !utf8.ValidString(got) || len(got) > MaxDetail {
 			t.Errorf("%q: %q is unfit to keep", words, got)
 		}
 		for _, secret := range []string{hello[0].Recipient, hello[0].Text} {
