@@ -44,10 +44,12 @@ func rooms() map[string]level {
 		"internal/facts": way, "internal/stream": way, "internal/consent": way, "internal/scheduler": way,
 		"internal/audit": way, "internal/story": way, "internal/lease": way, "internal/access": way,
 		"internal/journal": way, "internal/idempotency": way, "internal/ingest": way,
+		"internal/webhook": way,
 
 		"internal/channel/meta": adapter, "internal/channel/wire": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
 		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,
 		"internal/console": adapter, "internal/sandbox": adapter, "internal/health": adapter,
+		"internal/ingest/meta": adapter,
 
 		"internal/app": wiring, "internal/cli": wiring, "internal/bench": wiring, "internal/e2e": wiring,
 
@@ -151,6 +153,9 @@ func pure() map[string]string {
 		"internal/subject":   "names of subjects are spelled in one place, by a function",
 		"internal/segment":   "what a text costs is the same in a forecast and on the wire",
 		"internal/role":      "what a process may do is a table, which a page shows and a test proves",
+
+		"internal/hook":        "readers of webhooks are held against golden bodies, so that what a signature covers is bytes and nothing else",
+		"internal/ingest/meta": "a body that comes again must be read as the same events, whenever and wherever",
 	}
 }
 

@@ -59,7 +59,7 @@ type Event struct {
 	MessageIDs []string  `json:"message_ids,omitempty"` // of messages that it is about: receipts
 	Job        string    `json:"job,omitempty"`         // the metadata that went out with the message
 	Watermark  time.Time `json:"watermark,omitzero"`    // of a receipt: everything up to then
-	Text       string    `json:"text,omitempty"`        // of a message
+	Text       string    `json:"text,omitempty"`        // of a message, or the title of a button that was pressed
 	Payload    string    `json:"payload,omitempty"`     // of a postback or a quick reply
 	Ad         bool      `json:"ad,omitempty"`          // an ad led to it
 	Permission string    `json:"permission,omitempty"`  // a comment's id or a token
