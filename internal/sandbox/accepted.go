@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash/maphash"
+	"sync/atomic"
 )
 
 const acceptedChunk = 1 << 12
@@ -19,6 +20,19 @@ type accepted struct {
 	kind     uint8  // index of the messaging type in names
 	tag      uint8  // index of the tag in names
 	position uint8  // in the batch
+	told     uint32 // what webhooks answered 200; changed and read atomically
+}
+
+// What the platform tells of an accepted message.
+const (
+	toldEcho uint32 = 1 << iota
+	toldDelivered
+	toldRead
+)
+
+// tell notes that a webhook answered 200 to what it was told of a message.
+func (l *acceptedLog) tell(seq uint64, as uint32) {
+	atomic.OrUint32(&l.at(uint32(seq-1)).told, as)
 }
 
 // acceptedLog is everything that was accepted, in that order. It only grows.

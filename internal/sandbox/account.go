@@ -46,14 +46,15 @@ func (a Account) validate() error {
 
 // account is an account as the books hold it.
 type account struct {
-	id       string  // never changed, so that lists read it without the lock
-	index    uint32  // the same
-	declared Account // with its rate filled in
-	people   int     // persons the books hold for it
-	calls    window
-	media    window
-	day      rolling // calls of 24 hours
-	counts   counts
+	id         string  // never changed, so that lists read it without the lock
+	index      uint32  // the same
+	declared   Account // with its rate filled in
+	people     int     // persons the books hold for it
+	calls      window
+	media      window
+	day        rolling // calls of 24 hours
+	counts     counts
+	restricted bool // by an enforcement
 }
 
 func (a *account) instagram() bool { return a.declared.Channel == "instagram" }

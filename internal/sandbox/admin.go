@@ -15,6 +15,11 @@ func (s *Sandbox) adminMux() *http.ServeMux {
 	mux.HandleFunc("POST /_sandbox/accounts", s.serveAccounts)
 	mux.HandleFunc("POST /_sandbox/people", s.servePeople)
 	mux.HandleFunc("POST /_sandbox/inbound", s.serveInbound)
+	mux.HandleFunc("POST /_sandbox/events", s.serveHappening)
+	mux.HandleFunc("GET /_sandbox/told", s.serveTold)
+	mux.HandleFunc("POST /_sandbox/webhooks", s.serveSubscribe)
+	mux.HandleFunc("GET /_sandbox/webhooks", s.serveSubscriptions)
+	mux.HandleFunc("DELETE /_sandbox/webhooks", s.serveUnsubscribe)
 	mux.HandleFunc("POST /_sandbox/optout", s.serveFlag(optedOutAll))
 	mux.HandleFunc("POST /_sandbox/block", s.serveFlag(blockedBusiness))
 	mux.HandleFunc("POST /_sandbox/faults", s.serveAddFault)
@@ -131,26 +136,21 @@ func (s *Sandbox) servePeople(w http.ResponseWriter, r *http.Request) {
 
 // personOrder is what a tester says of one person.
 type personOrder struct {
-	Account string    `json:"account"`
-	Person  string    `json:"person"`
-	At      time.Time `json:"at"`   // inbound; absent: now
-	Kind    string    `json:"kind"` // inbound; absent: message
-	Lift    bool      `json:"lift"` // optout and block
+	Account string `json:"account"`
+	Person  string `json:"person"`
+	Lift    bool   `json:"lift"`
 }
 
 func (o personOrder) validate() error {
 	if o.Person == "" || len(o.Person) > maxRecipientBytes {
 		return fmt.Errorf("person must be an id of 1 to %d bytes", maxRecipientBytes)
 	}
-	if _, err := opens(o.Kind); err != nil {
-		return fmt.Errorf("kind: %w", err)
-	}
 	return Account{Account: o.Account}.validate()
 }
 
 // change decodes an order and enters it with the books locked.
 func (s *Sandbox) change(w http.ResponseWriter, r *http.Request, enter func(personOrder, *account)) {
-	o := personOrder{At: s.opts.Now()}
+	var o personOrder
 	err := decode(w, r, &o)
 	if err == nil {
 		err = o.validate()
@@ -163,17 +163,6 @@ func (s *Sandbox) change(w http.ResponseWriter, r *http.Request, enter func(pers
 	enter(o, s.books.account(o.Account))
 	s.mu.Unlock()
 	respond(w, http.StatusOK, map[string]string{"account": o.Account, "person": o.Person})
-}
-
-// serveInbound enters an inbound. Told of one by one, it lifts a block
-// whatever its time: a person who has blocked a business can't write to it.
-func (s *Sandbox) serveInbound(w http.ResponseWriter, r *http.Request) {
-	s.change(w, r, func(o personOrder, a *account) {
-		ad, _ := opens(o.Kind) // validate has seen it
-		p := s.books.person(a, o.Person, o.At.UnixNano())
-		p.wrote(o.At.UnixNano(), ad)
-		p.flags &^= blockedBusiness
-	})
 }
 
 func (s *Sandbox) serveFlag(f personFlags) http.HandlerFunc {

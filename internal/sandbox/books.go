@@ -17,14 +17,17 @@ type books struct {
 	people   people
 	accepted acceptedLog
 	calls    callRing
-	hour     rolling // calls of all accounts
+	told     toldRing
+	asks     asks
+	owners   map[uint32]uint32 // of permissions: the person who gave each
+	hour     rolling           // calls of all accounts
 	batches  uint32
 	traces   uint64 // errors that belong to no call
 }
 
 func newBooks(o Options) *books {
 	strings := &arena{}
-	return &books{opts: o, byID: map[string]*account{}, byToken: map[string]*account{}, strings: strings,
+	return &books{opts: o, byID: map[string]*account{}, byToken: map[string]*account{}, asks: asks{}, owners: map[uint32]uint32{}, strings: strings,
 		people: newPeople(strings), accepted: newAcceptedLog(strings, o.DropText),
 		calls: callRing{size: o.CallsKept}, hour: newRolling(time.Minute, 60)}
 }
@@ -88,7 +91,12 @@ func (b *books) standing(a *account, id string, at int64) (s standing, known, us
 		return standing{lastInbound: at}, false, false
 	}
 	p := b.people.at(place)
-	return p.standing(), true, p.flags&permissionUsed != 0
+	s = p.standing()
+	if owner, ok := b.owners[place]; ok {
+		place = owner
+	}
+	s.stopped = b.asks.broken(place, at)
+	return s, true, p.flags&permissionUsed != 0
 }
 
 func (b *books) nextBatch() uint32 {

@@ -193,7 +193,7 @@ func TestMemory(t *testing.T) {
 	const n = 100_000
 	b := newBench(t, Options{RatePerSecond: n, CallsKept: 1}) // the list of calls is bounded by itself
 	text := strings.Repeat("x", 60)
-	before := heap()
+	before := heapBytes()
 	for i := range n {
 		b.process([]call{{at: noon.UnixNano(), account: "77", request: request{
 			Recipient: recipient{ID: flexible(fmt.Sprintf("%017d", i))}, MessagingType: "RESPONSE", Token: "T",
@@ -204,7 +204,7 @@ func TestMemory(t *testing.T) {
 	if got := b.Summary("").Accepted; got != n {
 		t.Fatalf("%d accepted, want %d", got, n)
 	}
-	per := (heap() - before) / n
+	per := (heapBytes() - before) / n
 	t.Logf("%d bytes per message", per)
 	if per > 250 {
 		t.Errorf("%d bytes per message and person, want at most 250", per)
@@ -212,7 +212,7 @@ func TestMemory(t *testing.T) {
 	runtime.KeepAlive(b)
 }
 
-func heap() uint64 {
+func heapBytes() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

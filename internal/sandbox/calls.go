@@ -74,7 +74,7 @@ type counts struct {
 	outcomes   [outcomes]uint64
 	unanswered uint64            // accepted, and nobody was told
 	refused    map[string]uint64 // by code or code/subcode
-	violations [4]uint64         // by bit
+	violations [5]uint64         // by bit
 	metadata   uint64            // acceptances of a metadata accepted before
 	message    uint64            // the same, for the same person
 }

@@ -3,10 +3,10 @@
 // who wants no messages, enforces the platform's rules by its own code, and
 // breaks on demand the way a real platform breaks. It is what the rest of the
 // program is checked against, so it shares no code with it: it imports nothing
-// else of this module, it never asks the caller what is allowed, and it never
-// calls anybody. Its invariant: every call that was read to its end is in
-// exactly one count (accepted, acted, refused, dropped or failed), and every
-// accepted message can be listed.
+// else of this module, it never asks the caller what is allowed, and it calls
+// nobody but the webhooks that a tester names. Its invariant: every call that
+// was read to its end is in exactly one count (accepted, acted, refused,
+// dropped or failed), and every accepted message can be listed.
 //
 // # The platform's side
 //
@@ -22,8 +22,12 @@
 // person nobody told of is taken as one who wrote just now, or is unknown
 // where Options.Strict is set. People are addressed by recipient.id; a
 // comment_id, post_id or one_time_notif_token serves once, and is listed as
-// person "comment_id:…" and so on. An opt-out of marketing alone is noted but
-// not enforced: the platform can't tell what promotes.
+// person "comment_id:…" and so on. One that was told of (below) serves for 7
+// days, a token for 365, and its answer names the person. An opt-out of
+// marketing alone, and a stop word in a message, are noted but not enforced:
+// the platform can't tell what promotes, and does not read along. Whoever
+// writes on to a person who said STOP, after that was told and answered, has
+// the violation "after_stop".
 //
 // # The tester's side
 //
@@ -35,7 +39,16 @@
 //	POST   /_sandbox/people?account=A   CSV with a header (id,last_inbound,opened_by,opted_out; other
 //	                             columns are ignored) or NDJSON with the same names;
 //	                             → {"loaded":n,"bad":n,"first_bad":"line 7: …"}
-//	POST   /_sandbox/inbound    {"account","person","at"?,"kind"?: message|postback|referral|optin|reaction|ad_message}
+//	POST   /_sandbox/events     Happening: {"account","person","kind"?,"at"?,"id"?,"text"?,…} → {"seq","id","told"}
+//	POST   /_sandbox/inbound    the same, for what opens the window: message (if absent), postback, referral, optin,
+//	                            reaction, ad_message
+//	GET    /_sandbox/told?account=&person=&since=&after=&limit=
+//	                            the newest 131,072 happenings: {"seq","time","account","person","kind","id",
+//	                             "asks"?: stop|maybe_stop|start|…,"told","answered"?: when a webhook answered 200}
+//	POST   /_sandbox/webhooks   Webhook: {"url","app_secret"?,"verify_token"?,"app_id"?,"account"?,"fields"?,"items"?,"read"?,
+//	                             "late"?,"late_ms"?,"repeat"?,"reorder"?,"drop"?} → Subscription
+//	GET    /_sandbox/webhooks   {"webhooks":[Subscription]}
+//	DELETE /_sandbox/webhooks   ends them all
 //	POST   /_sandbox/optout     {"account","person","lift"?: true}   an inbound doesn't lift it
 //	POST   /_sandbox/block      {"account","person","lift"?: true}   an inbound lifts it
 //	POST   /_sandbox/faults     {"kind","account"?,"probability"?,"count"?,"latency_ms"?}
@@ -43,7 +56,8 @@
 //	DELETE /_sandbox/faults     forgets them all
 //	GET    /_sandbox/accepted?account=&person=&since=&after=&limit=
 //	                            {"seq","time","account","person","message_id","metadata","messaging_type",
-//	                             "tag"?,"text" or "text_hash","batch"?,"position"?} in order of acceptance
+//	                             "tag"?,"text" or "text_hash","echoed"?,"delivered"?,"read"?,"read_at"?,
+//	                             "batch"?,"position"?} in order of acceptance
 //	GET    /_sandbox/calls?…    the same filters over the newest calls of every outcome:
 //	                            {"seq","time","account","person","outcome","answered","status","code"?,"subcode"?,
 //	                             "fbtrace_id"?,"violations"?,"fault"?,"metadata"?,"message_id"?,"batch"?,"position"?}
@@ -52,6 +66,18 @@
 //
 // Times are RFC 3339; since is included, after (a seq) is not. text_hash is the
 // first 8 bytes of the text's SHA-256 in hex.
+//
+// # Webhooks
+//
+// A webhook is verified by its token where it gives one, and is told from then
+// on, signed by its app secret, what it subscribed to: happenings, and of each
+// accepted message the echo at once, that it was delivered 100 ms after, and
+// that some are read 400 ms after. Anything but 200 within 5 seconds is tried
+// again, up to 12 times over half a minute; then the event is lost, and counted.
+// By order, events come late, twice, out of order, or not on the first try.
+// Whoever serves the sandbox stops it last: what still waits is told at once.
+// What a webhook took in is noted: "answered" in the list of happenings,
+// "echoed", "delivered" and "read" in that of the accepted messages.
 //
 // # Faults
 //

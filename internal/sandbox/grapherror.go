@@ -79,6 +79,18 @@ func errUnavailable() *graphError {
 	return refuse(http.StatusBadRequest, 551, 1545041, "This person isn't available right now.")
 }
 
+// errThread is for a thread that another app controls.
+func errThread(instagram bool) *graphError {
+	if instagram {
+		return errParam(2534037, "This app is not the thread owner.")
+	}
+	return refuse(http.StatusBadRequest, 10, 2018300, "Another app is controlling this thread now.")
+}
+
+func errRestricted() *graphError {
+	return refuse(http.StatusForbidden, 10, 1893063, "You are temporarily restricted from sending messages.")
+}
+
 func errNoUser(instagram bool) *graphError {
 	if instagram {
 		return errParam(2534014, "The requested user cannot be found.")

@@ -71,7 +71,7 @@ func (s *Sandbox) one(c *call, w wire, n int) decision {
 		if w.fault == FaultDropBefore {
 			r.outcome = outDropped
 		}
-		return s.books.enter(r, nil)
+		return s.books.enter(r, r.person, nil)
 	}
 	if first, fault := s.precede(a, c, over); first != nil {
 		err = first
@@ -81,13 +81,16 @@ func (s *Sandbox) one(c *call, w wire, n int) decision {
 	}
 	if err != nil {
 		r.outcome = outRefused
-		return s.books.enter(r, err)
+		return s.books.enter(r, r.person, err)
 	}
-	r.message = s.books.accept(a, c, r.person)
+	var to string
+	r.message, to = s.books.accept(a, c, r.person)
 	if r.message == 0 {
 		r.outcome = outActed
+	} else if s.outbox.telling.Load() {
+		s.receiptsOf(a, c, to, r.message)
 	}
-	return s.books.enter(r, nil)
+	return s.books.enter(r, to, nil)
 }
 
 func (s *Sandbox) coin() bool { return s.faults.dice.Uint64()&1 == 0 }
@@ -123,7 +126,11 @@ func (s *Sandbox) verdict(a *account, c *call) (*graphError, violation) {
 	circ := circumstances{at: time.Unix(0, c.at), instagram: a.instagram(), strict: s.opts.Strict,
 		adWindow: a.adWindow(), permits: a.permits}
 	circ.person, circ.known, circ.used = s.books.standing(a, c.request.Recipient.key(), c.at)
-	return s.rules.judge(&c.request, circ)
+	err, broken := s.rules.judge(&c.request, circ)
+	if circ.person.stopped && c.request.Message != nil {
+		broken |= wroteAfterStop
+	}
+	return err, broken
 }
 
 // precede is what is asked before any rule: who calls, how often, and the
@@ -131,6 +138,9 @@ func (s *Sandbox) verdict(a *account, c *call) (*graphError, violation) {
 func (s *Sandbox) precede(a *account, c *call, over bool) (*graphError, FaultKind) {
 	if err := a.authorize(c.request.Token, c.request.Proof); err != nil {
 		return err, ""
+	}
+	if a.restricted {
+		return errRestricted(), ""
 	}
 	if over {
 		return errRate(), ""
@@ -145,16 +155,19 @@ func (s *Sandbox) precede(a *account, c *call, over bool) (*graphError, FaultKin
 }
 
 // accept enters an accepted call and returns the sequence number of its
-// message, 0 for a sender action.
-func (b *books) accept(a *account, c *call, who string) uint64 {
+// message, 0 for a sender action, and the person it goes to.
+func (b *books) accept(a *account, c *call, who string) (seq uint64, to string) {
 	if c.request.Message == nil {
-		return 0
+		return 0, who
 	}
 	place := b.place(a, who, c.at)
 	if c.request.Recipient.ID == "" {
 		b.people.at(place).flags |= permissionUsed
 	}
-	seq := b.accepted.add(c, place)
+	if owner, ok := b.owners[place]; ok {
+		who = string(b.strings.get(b.people.at(owner).id))
+	}
+	seq = b.accepted.add(c, place)
 	metadata, message := b.accepted.repeats(c.request.Message.Metadata)
 	if metadata {
 		a.counts.metadata++
@@ -162,11 +175,11 @@ func (b *books) accept(a *account, c *call, who string) uint64 {
 	if message {
 		a.counts.message++
 	}
-	return seq
+	return seq, who
 }
 
 // enter keeps a call's record and makes its decision.
-func (b *books) enter(r callRecord, err *graphError) decision {
+func (b *books) enter(r callRecord, to string, err *graphError) decision {
 	switch {
 	case !r.answered && (r.fault == FaultHTTP500 || r.fault == FaultHTTP500After):
 		r.status = http.StatusInternalServerError
@@ -181,7 +194,7 @@ func (b *books) enter(r callRecord, err *graphError) decision {
 	}
 	r.account.counts.count(r, err)
 	b.calls.put(r)
-	return decision{err: err, trace: r.seq, recipient: r.person, message: r.message, null: !r.answered}
+	return decision{err: err, trace: r.seq, recipient: to, message: r.message, null: !r.answered}
 }
 
 // usage is what the usage headers tell after a call of the account.

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -119,7 +120,21 @@ func (v *acceptedView) append(b []byte, seq uint64, m *accepted) []byte {
 	} else {
 		b = appendField(b, "text", v.strings.get(ref(m.text)))
 	}
-	return append(appendPlace(b, m.batch, m.position), '}')
+	return append(appendPlace(appendTold(b, m), m.batch, m.position), '}')
+}
+
+// appendTold lists what webhooks took in of a message, and when it was read.
+func appendTold(b []byte, m *accepted) []byte {
+	told := atomic.LoadUint32(&m.told)
+	for i, name := range []string{"echoed", "delivered", "read"} {
+		if told&(1<<i) != 0 {
+			b = append(append(append(b, `,"`...), name...), `":true`...)
+		}
+	}
+	if told&toldRead != 0 {
+		b = appendField(b, "read_at", time.Unix(0, m.at).Add(readAfter).UTC().Format(time.RFC3339Nano))
+	}
+	return b
 }
 
 func appendPlace(b []byte, batch uint32, position uint8) []byte {

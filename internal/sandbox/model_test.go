@@ -91,7 +91,7 @@ func recount(t *rapid.T, b *bench, sent int) {
 	want := Summary{Seed: sum.Seed, Calls: uint64(sent), Accepted: outcomes["accepted"], Unanswered: unanswered,
 		Refused: outcomes["refused"], RefusedByCode: codes, Dropped: outcomes["dropped"], Failed: outcomes["failed"],
 		Violations: map[string]uint64{}}
-	for _, v := range []violation{wroteOptedOut, wroteOutside, usedRetired, brokeRate} {
+	for _, v := range []violation{wroteOptedOut, wroteOutside, usedRetired, brokeRate, wroteAfterStop} {
 		want.Violations[v.names()[0]] = violations[v.names()[0]]
 	}
 	accepted := list[acceptedLine](b.t, b.admin("GET", "accepted", ""))

@@ -19,12 +19,14 @@ const (
 	optedOutAll personFlags = 1 << iota
 	optedOutMarketing
 	blockedBusiness
-	permissionUsed // a one-time permission, kept as a person
+	permissionUsed  // a one-time permission, kept as a person
+	threadElsewhere // another app has the thread
 )
 
 func (p *person) standing() standing {
 	return standing{lastInbound: p.lastInbound, adMessage: p.adMessage,
-		optedOut: p.flags&optedOutAll != 0, blocked: p.flags&blockedBusiness != 0}
+		optedOut: p.flags&optedOutAll != 0, blocked: p.flags&blockedBusiness != 0,
+		elsewhere: p.flags&threadElsewhere != 0}
 }
 
 // wrote notes an inbound at the given time. Events come in any order: the

@@ -11,6 +11,10 @@ const (
 	standardWindow = day
 	// tagWindow bounds HUMAN_AGENT and CUSTOMER_FEEDBACK.
 	tagWindow = 7 * day
+	// replyWithin bounds a private reply to a comment or a post (private
+	// replies page), tokenLife a one-time notification (its page).
+	replyWithin = 7 * day
+	tokenLife   = 365 * day
 	// maxAdWindow is what the policy page of 2026-09-28 gives at most to a
 	// first message after an ad. It promises no length, so that accounts get
 	// the standard window unless they are declared with more.
@@ -85,18 +89,19 @@ func newRulebook(more []string) rulebook {
 type violation uint8
 
 const (
-	wroteOptedOut violation = 1 << iota // to a person who opted out
-	wroteOutside                        // outside every window that would allow it
-	usedRetired                         // with a tag that is no longer in force
-	brokeRate                           // above the account's rate
+	wroteOptedOut  violation = 1 << iota // to a person who opted out
+	wroteOutside                         // outside every window that would allow it
+	usedRetired                          // with a tag that is no longer in force
+	brokeRate                            // above the account's rate
+	wroteAfterStop                       // to one who asked to stop, after that was told and answered
 
-	allViolations = wroteOptedOut | wroteOutside | usedRetired | brokeRate
+	allViolations = wroteOptedOut | wroteOutside | usedRetired | brokeRate | wroteAfterStop
 )
 
 // names lists the violations as summaries and lists name them.
 func (v violation) names() []string {
 	var out []string
-	for i, name := range []string{"opted_out", "outside_window", "retired_tag", "rate"} {
+	for i, name := range []string{"opted_out", "outside_window", "retired_tag", "rate", "after_stop"} {
 		if v&(1<<i) != 0 {
 			out = append(out, name)
 		}
@@ -123,6 +128,8 @@ type standing struct {
 	adMessage   int64
 	optedOut    bool
 	blocked     bool
+	elsewhere   bool // another app has the thread
+	stopped     bool // asked to stop, and that was told and answered
 }
 
 // judge says what the rules answer to a request, nil for yes, and what it
@@ -146,6 +153,8 @@ func (b *rulebook) judge(r *request, c circumstances) (*graphError, violation) {
 		return errUnavailable(), wroteOptedOut
 	case c.person.blocked:
 		return errUnavailable(), 0
+	case c.person.elsewhere:
+		return errThread(c.instagram), 0
 	}
 	return b.checkMoment(r, rule, c)
 }
@@ -228,6 +237,12 @@ func (b *rulebook) judgeOnce(r *request, c circumstances) (*graphError, violatio
 		return errParam(0, "The notification token is invalid or has expired."), 0
 	case r.Tag != "":
 		return errInvalidTag(), 0
+	case !c.known && c.strict:
+		return errUnsupported(http.MethodPost), 0
+	case to.OneTimeToken != "" && !within(c.person.lastInbound, c.at, tokenLife):
+		return errParam(0, "The notification token is invalid or has expired."), 0
+	case (to.CommentID != "" || to.PostID != "") && !within(c.person.lastInbound, c.at, replyWithin):
+		return refuse(http.StatusBadRequest, 10903, 0, "This user can't reply to this activity."), 0
 	case c.used && (to.OneTimeToken != "" || to.NotificationToken != ""):
 		return errParam(0, "The notification token is invalid or has expired."), 0
 	case c.used:

@@ -47,6 +47,8 @@ type Sandbox struct {
 	mu     sync.Mutex // guards what follows; held for about a microsecond per message
 	books  *books
 	faults *faults
+
+	outbox *outbox // locked after mu, never before
 }
 
 var _ http.Handler = (*Sandbox)(nil)
@@ -69,6 +71,7 @@ func New(o Options) *Sandbox {
 		o.Seed = randomSeed()
 	}
 	s := &Sandbox{opts: o, rules: newRulebook(o.Tags), log: o.Log, books: newBooks(o), faults: newFaults(o.Seed)}
+	s.outbox = newOutbox(o.Seed, o.Log, s.answered)
 	s.admin = s.adminMux()
 	return s
 }

@@ -147,18 +147,22 @@ func list[T any](t testing.TB, body string) []T {
 // acceptedLine and callLine are lines of the lists, as a reader of the
 // documentation would write them.
 type acceptedLine struct {
-	Seq           uint64 `json:"seq"`
-	Time          string `json:"time"`
-	Account       string `json:"account"`
-	Person        string `json:"person"`
-	MessageID     string `json:"message_id"`
-	Metadata      string `json:"metadata"`
-	MessagingType string `json:"messaging_type"`
-	Tag           string `json:"tag"`
-	Text          string `json:"text"`
-	TextHash      string `json:"text_hash"`
-	Batch         int    `json:"batch"`
-	Position      int    `json:"position"`
+	Seq           uint64    `json:"seq"`
+	Time          string    `json:"time"`
+	Account       string    `json:"account"`
+	Person        string    `json:"person"`
+	MessageID     string    `json:"message_id"`
+	Metadata      string    `json:"metadata"`
+	MessagingType string    `json:"messaging_type"`
+	Tag           string    `json:"tag"`
+	Text          string    `json:"text"`
+	TextHash      string    `json:"text_hash"`
+	Batch         int       `json:"batch"`
+	Position      int       `json:"position"`
+	Echoed        bool      `json:"echoed"`
+	Delivered     bool      `json:"delivered"`
+	Read          bool      `json:"read"`
+	ReadAt        time.Time `json:"read_at"`
 }
 
 type callLine struct {

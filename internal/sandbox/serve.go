@@ -32,6 +32,10 @@ func (s *Sandbox) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
+	told := make(chan struct{})
+	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { defer close(told); s.outbox.run(telling) }()
+	defer func() { stopTelling(); <-told }() // after the last call: it may be told
 	s.log.Info("sandbox listens", "address", ln.Addr().String(), "seed", s.opts.Seed)
 	select {
 	case err := <-done:
