@@ -80,6 +80,8 @@ func tries() map[string]try {
 		"GET /v1/tokens":                        {admin, lacks, "/v1/tokens", ""},
 		"POST /v1/tokens":                       {admin, hidden, "/v1/tokens", `{"name":"x","role":"viewer","senders":["SENDER"]}`},
 		"POST /v1/tokens/{id}/revoke":           {admin, hidden, "/v1/tokens/TOKENID/revoke", ""},
+
+		"POST /v1/senders/{id}/contacts/changes": {operator, hidden, "/v1/senders/SENDER/contacts/changes", `{"contacts":[{"contact":"9","name":"x"}]}`},
 	}
 }
 

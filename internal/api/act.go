@@ -31,6 +31,8 @@ func verbs() map[string]string {
 		"/v1/dead/discard":           "discard",
 		"/v1/tokens":                 "create-token",
 		"/v1/tokens/{id}/revoke":     "revoke-token",
+
+		"/v1/senders/{id}/contacts/changes": "change-contacts",
 	}
 }
 

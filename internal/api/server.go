@@ -129,6 +129,7 @@ func (s *Server) routes() []route {
 		{post, "/v1/senders/{id}/pause", nil, operator, toSender, s.pauseSender},
 		{post, "/v1/senders/{id}/resume", nil, operator, toSender, s.resumeSender},
 		{post, importPath, []string{"check"}, operator, toSender, s.importContacts},
+		{post, "/v1/senders/{id}/contacts/changes", nil, operator, toSender, s.changeContacts},
 		{post, "/v1/senders/{id}/optouts", nil, operator, toSender, s.optOut},
 		{get, "/v1/broadcasts", nil, viewer, toSeveral, s.broadcasts},
 		{get, "/v1/broadcasts/{id}", nil, viewer, toBroadcast, s.broadcast},

@@ -202,7 +202,7 @@ func wireContact(c story.Contact) client.ContactStory {
 func wireRecordOf(r contact.Record) *client.Contact {
 	out := &client.Contact{
 		ID: r.Address, Name: r.Name, Timezone: r.Timezone, Labels: r.Labels, Attributes: r.Attributes, LastInbound: r.LastInbound,
-		OpenedBy: r.OpenedBy, AdMessageAt: r.AdMessageAt, BlockedAt: r.BlockedAt, SMSConsent: r.SMSConsent,
+		OpenedBy: r.OpenedBy, AdMessageAt: r.AdMessageAt, BlockedAt: r.BlockedAt, SMSConsent: r.SMSConsent, ErasedAt: r.ErasedAt,
 	}
 	for _, o := range r.OptOuts {
 		out.OptOuts = append(out.OptOuts, client.ContactOptOut{Scope: string(o.Scope), At: o.At, Source: o.Source})

@@ -44,6 +44,7 @@ func newTalkingFake() (*httptest.Server, *fake) {
 	mux.HandleFunc("GET /v1/senders/{id}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, pausedSender()) })
 	mux.HandleFunc("POST /v1/senders/{id}/{verb}", f.sender)
 	mux.HandleFunc("POST /v1/senders/{id}/contacts", f.contacts)
+	mux.HandleFunc("POST /v1/senders/{id}/contacts/changes", f.changeContacts)
 	mux.HandleFunc("POST /v1/senders/{id}/optouts", f.optOut)
 	mux.HandleFunc("GET /v1/broadcasts", func(w http.ResponseWriter, _ *http.Request) { lines(w, doneBroadcast(), draftBroadcast()) })
 	mux.HandleFunc("GET /v1/broadcasts/{id}", f.broadcast)
@@ -138,6 +139,19 @@ func (f *fake) contacts(w http.ResponseWriter, r *http.Request) {
 	}
 	enc.Encode(client.ImportEvent{Progress: &p})
 	enc.Encode(client.ImportEvent{Done: &client.ImportDone{ImportProgress: p, InForce: !check, Check: check}})
+}
+
+// changeContacts takes every change, writes its body back as the only job in
+// flight, and knows of 7302 already what is said of it.
+func (f *fake) changeContacts(w http.ResponseWriter, r *http.Request) {
+	var c client.ContactChanges
+	json.NewDecoder(r.Body).Decode(&c)
+	said, _ := json.Marshal(c)
+	got := client.ContactsChanged{Written: 1, InForce: c.Contacts[0].Contact != "7303", InFlight: []string{string(said)}}
+	if c.Contacts[0].Contact == "7302" {
+		got.Written, got.Unchanged = 0, 1
+	}
+	answer(w, 200, got)
 }
 
 func (f *fake) optOut(w http.ResponseWriter, r *http.Request) {

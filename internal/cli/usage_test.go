@@ -63,6 +63,14 @@ func TestWrongUsage(t *testing.T) {
 		"completion tcsh":                    `unknown command "tcsh"`,
 		"help lanch":                         `no command "lanch"`,
 		"dev --sample=perhaps":               "invalid argument",
+
+		"contacts set bakery --name x":               "want SENDER/ID",
+		"contacts set b/1":                           "name what changed",
+		"contacts set b/1 --opt-in some":             `--opt-in "some": want one of all, marketing`,
+		"contacts set b/1 --at x --label a":          `--at "x"`,
+		"contacts set b/1 --attribute city":          "want NAME=VALUE",
+		"contacts set b/1 --label a --unlabel a":     "want one of them",
+		"contacts set b/1 --attribute a=b --unset a": "want one of them",
 	} {
 		code, stdout, stderr := call(t, "", strings.Fields(args)...)
 		if code != exitUsage || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) || !strings.Contains(stderr, "--help") {
@@ -74,7 +82,7 @@ func TestWrongUsage(t *testing.T) {
 // TestNoServer tells every command that needs one how to get one.
 func TestNoServer(t *testing.T) {
 	for _, args := range []string{
-		"apply -", "contacts import --sender b -", "broadcast list", "broadcast show a", "broadcast forecast a", "broadcast launch a", "broadcast pause a",
+		"apply -", "contacts import --sender b -", "contacts set b/1 --label x", "broadcast list", "broadcast show a", "broadcast forecast a", "broadcast launch a", "broadcast pause a",
 		"broadcast resume a", "broadcast cancel a", "broadcast watch a", "audit a", "audit a --bucket sent", "why j", "why --contact b/1", "dead list", "dead show j",
 		"dead redrive --all", "dead discard j", "optout b/1 --source x", "sender list", "sender show b", "sender pause b", "sender resume b",
 		"audit a --json", "dead list --json",

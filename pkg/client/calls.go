@@ -61,6 +61,13 @@ func (c *Client) OptOut(ctx context.Context, from string, r OptOutRequest) (OptO
 	return call[OptOutResult](ctx, c, post(sender(from, "/optouts"), r))
 }
 
+// ChangeContacts takes in what is said of a sender's contacts, and returns
+// once it is in force; after an opt-out, once the line is drawn. One change that is
+// no good refuses all of them.
+func (c *Client) ChangeContacts(ctx context.Context, from string, changes ...ContactChange) (ContactsChanged, error) {
+	return call[ContactsChanged](ctx, c, post(sender(from, "/contacts/changes"), ContactChanges{changes}))
+}
+
 // Broadcasts lists all broadcasts, by id.
 func (c *Client) Broadcasts(ctx context.Context) iter.Seq2[Broadcast, error] {
 	return list[Broadcast](ctx, c, get("/v1/broadcasts", nil))

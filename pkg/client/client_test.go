@@ -82,6 +82,10 @@ func TestRequests(t *testing.T) {
 			_, err := c.OptOut(ctx, "s", OptOutRequest{Contact: "1", Source: "x"})
 			return err
 		},
+		`POST /v1/senders/s/contacts/changes application/json {"contacts":[{"contact":"1","name":"","labels":{"vip":false},"attributes":{"city":null}}]}`: func() error {
+			_, err := c.ChangeContacts(ctx, "s", ContactChange{Contact: "1", Name: new(""), Labels: map[string]bool{"vip": false}, Attributes: map[string]*string{"city": nil}})
+			return err
+		},
 		`POST /v1/dead/redrive application/json {"filter":{}}`: func() error {
 			_, err := c.Redrive(ctx, HandleRequest{Filter: &DeadFilter{}})
 			return err

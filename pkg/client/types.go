@@ -187,6 +187,36 @@ type OptOutResult struct {
 	InFlight []string `json:"in_flight"`
 }
 
+// ContactChange is what somebody off the platform says of a contact at a
+// moment. Each part counts by itself: of what was said of a label, the newest
+// counts. Fields that are absent say nothing.
+type ContactChange struct {
+	Contact    string             `json:"contact"`               // the platform's id of the contact
+	At         time.Time          `json:"at,omitzero"`           // since when it is so; zero: since now
+	Name       *string            `json:"name,omitempty"`        // "": none
+	Timezone   *string            `json:"timezone,omitempty"`    // IANA name; "": unknown
+	Labels     map[string]bool    `json:"labels,omitempty"`      // false takes one off
+	Attributes map[string]*string `json:"attributes,omitempty"`  // nil unsets one
+	SMSConsent bool               `json:"sms_consent,omitempty"` // given
+	OptOut     string             `json:"opt_out,omitempty"`     // all or marketing
+	OptIn      string             `json:"opt_in,omitempty"`      // all or marketing: the contact's own word that it wants messages again
+	Source     string             `json:"source,omitempty"`      // of an opt-out: where it was made, in words
+}
+
+// ContactChanges are changes of one sender's contacts, 1 to 500.
+type ContactChanges struct {
+	Contacts []ContactChange `json:"contacts"`
+}
+
+// ContactsChanged says what changes came to. Where a contact opted out, the
+// line is drawn as by OptOut: InFlight names the jobs that may still arrive.
+type ContactsChanged struct {
+	Written   int      `json:"written"`   // new or changed contacts
+	Unchanged int      `json:"unchanged"` // already so, or something newer is known
+	InForce   bool     `json:"in_force"`
+	InFlight  []string `json:"in_flight"`
+}
+
 // BroadcastSpec is a Broadcast document.
 type BroadcastSpec struct {
 	Kind         string   `json:"kind"`
@@ -413,6 +443,7 @@ type Contact struct {
 	OptOuts     []ContactOptOut   `json:"opt_outs,omitempty"`
 	BlockedAt   time.Time         `json:"blocked_at,omitzero"`
 	SMSConsent  bool              `json:"sms_consent,omitempty"`
+	ErasedAt    time.Time         `json:"erased_at,omitzero"` // what was told up to then is forgotten, but what forbids
 }
 
 // Missed says why a contact is not in a broadcast's audience.

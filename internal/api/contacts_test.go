@@ -1,0 +1,72 @@
+package api_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/pkg/client"
+)
+
+// TestChangeContacts: what is said of contacts is in force when it is answered,
+// each field by itself, and a repeat of it, or what is older, changes nothing.
+func TestChangeContacts(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.withSender(t, "changes")
+	c, ctx := h.client(t), t.Context()
+	must(c.ImportContacts(ctx, "changes", strings.NewReader("id,name,labels,city\nknown,Ann,a;b,Oslo\n"), false, func(client.ImportEvent) {}))(t)
+	now := time.Now()
+	said := []client.ContactChange{
+		{Contact: "known", At: now, Labels: map[string]bool{"b": false, "c": true}, Attributes: map[string]*string{"city": nil, "plan": new("pro")}},
+		{Contact: "new", At: now, Name: new("Bea"), Timezone: new("Europe/Oslo"), SMSConsent: true, OptIn: "all"},
+	}
+	got := must(c.ChangeContacts(ctx, "changes", said...))(t)
+	if d := cmp.Diff(client.ContactsChanged{Written: 2, InForce: true, InFlight: []string{}}, got); d != "" {
+		t.Error(d)
+	}
+	said = append(said, client.ContactChange{Contact: "known", At: now.Add(-1), Labels: map[string]bool{"c": false}})
+	if got = must(c.ChangeContacts(ctx, "changes", said...))(t); got.Written != 0 || got.Unchanged != 3 || !got.InForce {
+		t.Errorf("the same again: %+v", got)
+	}
+	for id, want := range map[string]contact.Record{
+		"known": {Address: "known", Name: "Ann", Labels: []string{"a", "c"}, Attributes: map[string]string{"plan": "pro"}},
+		"new":   {Address: "new", Name: "Bea", Timezone: "Europe/Oslo", SMSConsent: true, Returns: []contact.Return{{Scope: contact.All, At: now.UTC()}}},
+	} {
+		r, _, err := h.facts.Contact(ctx, "changes", h.facts.Key("changes", id))
+		r.Marks = nil
+		for i := range r.Returns {
+			r.Returns[i].At = now.UTC()
+		}
+		if d := cmp.Diff(want, r); d != "" || err != nil {
+			t.Error(id, d, err)
+		}
+	}
+}
+
+// TestChangeDrawsTheLine: an opt-out that comes as one of many changes names
+// what may still arrive, as one that comes alone.
+func TestChangeDrawsTheLine(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.withSender(t, "line")
+	src := job.Source{Month: "202611", Sender: "line", Name: "menu~1"}
+	id := src.Job(h.facts.Key("line", "1"))
+	claim := h.move(t, id, ledger.Record{State: job.Claimed, From: job.Pending, Attempt: 1, Deadline: time.Second})
+	c := h.client(t)
+	change := []client.ContactChange{{Contact: "1", OptOut: "all", Source: "a call"}, {Contact: "2", Name: new("Bea")}}
+	got := must(c.ChangeContacts(t.Context(), "line", change...))(t)
+	if !got.InForce || !slices.Equal(got.InFlight, []string{id.String()}) {
+		t.Errorf("with a message on its way: %+v", got)
+	}
+	h.move(t, id, ledger.Record{State: job.Sent, From: job.Claimed, Prev: claim, Attempt: 1, MessageID: "m"})
+	if got = must(c.ChangeContacts(t.Context(), "line", change...))(t); !got.InForce || len(got.InFlight) != 0 {
+		t.Errorf("once it has an outcome: %+v", got)
+	}
+}
