@@ -34,6 +34,8 @@ func (s *side) ingest(ctx context.Context) (*ingest.Desk, error) {
 		c.metrics.Counter("carillon_events_repeated", "events that had been told before", n.Repeated.Load),
 		c.metrics.Counter("carillon_events_senderless", "events about accounts that no sender is", n.Senderless.Load),
 		c.metrics.Counter("carillon_events_blind", "answers to events that relied on a closed gate, since the facts were not known to be in force", n.Blind.Load),
+		c.metrics.Counter("carillon_events_recovered", "contacts whose facts were made only when their events were read again", n.Recovered.Load),
+		c.metrics.Counter("carillon_receipts_expired", "receipts given up, since no job was found to which they belong", n.Expired.Load),
 		c.metrics.Counter("carillon_optouts_outlasted", "messages that were still on their way when an opt-out was answered", n.Outlasted.Load),
 	)
 }

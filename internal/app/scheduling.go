@@ -27,7 +27,7 @@ type side struct {
 	audiences *audience.Store
 	dead      *deadletter.Store
 	standing  standing
-	desk      *ingest.Desk // takes in what is told from outside; nil before serve
+	desk      *ingest.Desk // takes in what is told from outside
 	alone     bool         // the workers are in this process
 }
 
@@ -53,6 +53,9 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 		NATS: c.engines.NATS, Names: c.names, Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Commits: c.commits, Tally: s.tally,
 		Tracer: c.tracer, Log: c.cfg.Log,
 	})
+	if s.desk, err = s.ingest(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.measure(); err != nil {
 		return nil, err
 	}
@@ -62,7 +65,7 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 }
 
 // lead is one term: facts are projected, lanes released, dead letters and the
-// tallies' checkpoint kept, until ctx ends or one of them can't go on.
+// tallies' checkpoint kept, events read again, until ctx ends or one of them can't go on.
 func (s *side) lead(ctx context.Context) error {
 	q, share := queue.New(s.engines.Redis.Queue, s.cfg.Prefix), lane.NewShare(0)
 	leader := scheduler.NewLeader(s.scheduler, lane.Config{
@@ -78,6 +81,7 @@ func (s *side) lead(ctx context.Context) error {
 	g.Go(func() error { return blind(ctx, projector) })
 	g.Go(func() error { return s.derive(ctx, leader) })
 	g.Go(func() error { s.manned(ctx, q, share); return nil })
+	g.Go(func() error { s.desk.CatchUp(ctx, ingest.Usual()); return nil })
 	g.Go(func() error { return leader.Run(ctx) })
 	return g.Wait()
 }

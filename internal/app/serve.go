@@ -31,10 +31,6 @@ func (s *side) serve(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.desk, err = s.ingest(ctx)
-	if err != nil {
-		return "", err
-	}
 	srv, err := api.New(api.Config{
 		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: s.consent(),
 		Scheduler: s.scheduler, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally}, Dead: s.dead,

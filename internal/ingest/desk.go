@@ -22,6 +22,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/consent"
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
@@ -63,8 +64,9 @@ type Config struct {
 // processes may have one on the same engines.
 type Desk struct {
 	Config
-	js    jetstream.JetStream
-	stats Stats
+	js      jetstream.JetStream
+	derived jetstream.KeyValue // see caughtUpKey
+	stats   Stats
 }
 
 // Stats are counts since the process started.
@@ -73,7 +75,15 @@ type Stats struct {
 	Repeated   atomic.Int64 // events that had been told before
 	Senderless atomic.Int64 // events about accounts that no sender is
 	Blind      atomic.Int64 // answers that relied on a closed gate, since facts were not known to be in force
+	Recovered  atomic.Int64 // contacts whose facts were made only when their events were read again
+	Expired    atomic.Int64 // receipts given up, since no job was found to which they belong
 	Outlasted  atomic.Int64 // opt-outs answered while a message was still on its way
+}
+
+func (s *Stats) add(t Taken) {
+	s.Kept.Add(int64(t.New))
+	s.Repeated.Add(int64(t.Repeated))
+	s.Senderless.Add(int64(t.Senderless))
 }
 
 // Open opens the stream of events, which the provider may create.
@@ -81,10 +91,17 @@ func Open(ctx context.Context, c Config) (*Desk, error) {
 	if _, err := c.Streams.Open(ctx, Events(c.Names)); err != nil {
 		return nil, fmt.Errorf("events: %w", err)
 	}
+	if _, err := c.Streams.Open(ctx, ledger.TallyConfig(c.Names)); err != nil {
+		return nil, fmt.Errorf("events: %w", err)
+	}
+	derived, err := c.Streams.JS.KeyValue(ctx, c.Names.Tallies())
+	if err != nil {
+		return nil, fmt.Errorf("events: %w", err)
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Desk{Config: c, js: c.Streams.JS}, nil
+	return &Desk{Config: c, js: c.Streams.JS, derived: derived}, nil
 }
 
 // Stats returns the desk's counts.
@@ -127,20 +144,24 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 	ctx, cancel := context.WithDeadline(ctx, begun.Add(answerWithin))
 	defer cancel()
 	var out Taken
-	known, err := d.assign(ctx, events, &out)
+	events, moved := d.dated(events)
+	known, senderless, err := d.assign(ctx, events)
 	if err != nil {
 		return out, err
 	}
 	receipts, rest := apart(known)
-	if len(receipts) > 0 && d.Receipts != nil {
-		later, err := d.Receipts.Apply(ctx, receipts)
-		if err != nil {
-			return out, fmt.Errorf("receipts: %w", err)
-		}
-		rest = append(rest, later...)
+	later, err := d.receive(ctx, receipts)
+	if err != nil {
+		return out, err
 	}
-	if err := d.keep(ctx, rest, &out); err != nil {
+	rest = append(rest, later...)
+	if out, err = d.keep(ctx, rest); err != nil {
 		return out, fmt.Errorf("events could not be kept: %w", err)
+	}
+	out.Senderless = senderless
+	d.stats.add(out)
+	if rest, err = d.recall(ctx, rest, moved); err != nil {
+		return out, err
 	}
 	m, err := d.mean(ctx, rest)
 	if err != nil {
@@ -150,23 +171,41 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 	return out, err
 }
 
+// maxAhead is how far a platform's clock may be ahead of ours.
+const maxAhead = 5 * time.Minute
+
+// dated returns the events with a time that can be relied on, and which of
+// them, by their place, were told with none, or with one that lies ahead: those
+// happened when they were told.
+func (d *Desk) dated(events []event.Event) (out []event.Event, moved map[string]bool) {
+	now := d.Now().UTC()
+	out, moved = make([]event.Event, len(events)), map[string]bool{}
+	for i, e := range events {
+		if e.Time.IsZero() || e.Time.After(now.Add(maxAhead)) {
+			e.Time = now
+			moved[place(d.Names, &e)] = true
+		}
+		e.Time = e.Time.UTC()
+		out[i] = e
+	}
+	return out, moved
+}
+
 // assign returns the events with their sender, once for each where an account
-// has several, and with a time that can be relied on.
-func (d *Desk) assign(ctx context.Context, events []event.Event, out *Taken) ([]event.Event, error) {
-	now := d.Now()
-	known := make([]event.Event, 0, len(events))
+// has several, and how many are about accounts that no sender is.
+func (d *Desk) assign(ctx context.Context, events []event.Event) (known []event.Event, senderless int, err error) {
+	known = make([]event.Event, 0, len(events))
 	for _, e := range events {
-		e.Time = sane(e.Time, now)
 		if e.Channel == "" {
 			known = append(known, e)
 			continue
 		}
 		specs, err := d.Senders.OfAccount(ctx, e.Channel, e.Account)
 		if err != nil {
-			return nil, fmt.Errorf("sender of an account: %w", err)
+			return nil, 0, fmt.Errorf("sender of an account: %w", err)
 		}
 		if len(specs) == 0 {
-			out.Senderless++
+			senderless++
 			known = append(known, e)
 		}
 		for _, s := range specs {
@@ -174,20 +213,18 @@ func (d *Desk) assign(ctx context.Context, events []event.Event, out *Taken) ([]
 			known = append(known, e)
 		}
 	}
-	d.stats.Senderless.Add(int64(out.Senderless))
-	return known, nil
+	return known, senderless, nil
 }
 
-// maxAhead is how far a platform's clock may be ahead of ours.
-const maxAhead = 5 * time.Minute
-
-// sane returns when an event happened. One that was told without a time, or
-// that would lie in the future, happened when it was told.
-func sane(t, now time.Time) time.Time {
-	if t.IsZero() || t.After(now.Add(maxAhead)) {
-		return now.UTC()
+// receive hands receipts in, and returns those to be tried again.
+func (d *Desk) receive(ctx context.Context, receipts []event.Event) (later []event.Event, err error) {
+	if len(receipts) == 0 || d.Receipts == nil {
+		return nil, nil
 	}
-	return t.UTC()
+	if later, err = d.Receipts.Apply(ctx, receipts); err != nil {
+		return nil, fmt.Errorf("receipts: %w", err)
+	}
+	return later, nil
 }
 
 // apart separates receipts of known senders from everything else. Those of

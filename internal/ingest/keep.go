@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -111,7 +112,7 @@ func (d *Desk) message(e *event.Event, last uint64) (*nats.Msg, error) {
 
 // keep stores the events that are new. A message that came after its deletion
 // is not: the deletion has its place.
-func (d *Desk) keep(ctx context.Context, events []event.Event, out *Taken) error {
+func (d *Desk) keep(ctx context.Context, events []event.Event) (out Taken, err error) {
 	var plain, replacing []*event.Event
 	seen := map[string]bool{}
 	for i := range events {
@@ -125,22 +126,54 @@ func (d *Desk) keep(ctx context.Context, events []event.Event, out *Taken) error
 			plain = append(plain, e)
 		}
 	}
-	var kept int
-	for rest := plain; len(rest) > 0; {
-		n := min(len(rest), stream.MaxBatch)
-		k, err := d.keepBatch(ctx, rest[:n])
-		kept += k
-		if err != nil {
-			return err
+	for some := range slices.Chunk(plain, stream.MaxBatch) {
+		n, err := d.keepBatch(ctx, some)
+		if out.New += n; err != nil {
+			return out, err
 		}
-		rest = rest[n:]
 	}
-	k, err := d.replace(ctx, replacing)
-	kept += k
-	out.New, out.Repeated = kept, len(events)-kept
-	d.stats.Kept.Add(int64(out.New))
-	d.stats.Repeated.Add(int64(out.Repeated))
-	return err
+	n, err := d.replace(ctx, replacing)
+	out.New += n
+	out.Repeated = len(events) - out.New
+	return out, err
+}
+
+// recall gives events that were dated here the date under which they were
+// kept the first time: told again, they happened no later. One in whose place
+// something else stands by now had its meaning before that came.
+func (d *Desk) recall(ctx context.Context, events []event.Event, moved map[string]bool) ([]event.Event, error) {
+	if len(moved) == 0 {
+		return events, nil
+	}
+	var out []event.Event
+	for _, e := range events {
+		at := place(d.Names, &e)
+		if !moved[at] {
+			out = append(out, e)
+			continue
+		}
+		kept, _, found, err := d.kept(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		if found && kept.Type == e.Type {
+			e.Time = kept.Time
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// kept returns the event at a place and its sequence, as the leader has it.
+func (d *Desk) kept(ctx context.Context, at string) (e event.Event, seq uint64, found bool, err error) {
+	m, found, err := stream.Last(ctx, d.NATS, d.Names.EventsStream(), at)
+	if err != nil || !found {
+		return e, 0, false, err
+	}
+	if e, err = event.Decode(m.Data); err != nil {
+		return e, 0, false, fmt.Errorf("events at %d: %w", m.Seq, err)
+	}
+	return e, m.Seq, true, nil
 }
 
 // batchTries is how often a batch is written without what was found to be
@@ -228,11 +261,11 @@ func (d *Desk) replace(ctx context.Context, events []*event.Event) (int, error) 
 
 func (d *Desk) replaceOne(ctx context.Context, e *event.Event) (bool, error) {
 	for {
-		last, err := d.replaced(ctx, e)
-		if err != nil || last < 0 {
+		last, may, err := d.replaced(ctx, e)
+		if err != nil || !may {
 			return false, err
 		}
-		m, err := d.message(e, uint64(last))
+		m, err := d.message(e, last)
 		if err != nil {
 			return false, err
 		}
@@ -245,23 +278,20 @@ func (d *Desk) replaceOne(ctx context.Context, e *event.Event) (bool, error) {
 	}
 }
 
-// replaced returns the sequence of what an event replaces, 0 for nothing and
-// -1 where the event may not replace what is there. What it replaces is given
-// its meaning first: whoever kept it may have been cut short.
-func (d *Desk) replaced(ctx context.Context, e *event.Event) (int64, error) {
-	have, found, err := stream.Last(ctx, d.NATS, d.Names.EventsStream(), place(d.Names, e))
+// replaced returns the sequence of what an event replaces, 0 for nothing, and
+// whether it may. What it replaces is given its meaning first: whoever kept it
+// may have been cut short.
+func (d *Desk) replaced(ctx context.Context, e *event.Event) (seq uint64, may bool, err error) {
+	kept, seq, found, err := d.kept(ctx, place(d.Names, e))
 	if err != nil || !found {
-		return 0, err
-	}
-	kept, err := event.Decode(have.Data)
-	if err != nil {
-		return 0, fmt.Errorf("events at %d: %w", have.Seq, err)
+		return 0, err == nil, err
 	}
 	if !outranks(e, &kept) {
-		return -1, nil
+		return seq, false, nil
 	}
-	if _, err := d.mean(ctx, []event.Event{kept}); err != nil {
-		return 0, err
+	known, _, err := d.assign(ctx, []event.Event{kept})
+	if err == nil {
+		_, err = d.mean(ctx, known)
 	}
-	return int64(have.Seq), nil
+	return seq, err == nil, err
 }

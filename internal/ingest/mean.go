@@ -15,6 +15,7 @@ import (
 // meaning is what events came to.
 type meaning struct {
 	seq      uint64    // of the facts: from there on they are in force
+	written  int       // contacts whose facts changed
 	at       time.Time // when that was durable; monotonic
 	optedOut []consent.Contact
 }
@@ -51,7 +52,7 @@ func (d *Desk) mean(ctx context.Context, events []event.Event) (meaning, error) 
 		if err != nil {
 			return m, fmt.Errorf("facts: %w", err)
 		}
-		m.seq = max(m.seq, done.Seq)
+		m.seq, m.written = max(m.seq, done.Seq), m.written+done.Written
 	}
 	m.at = time.Now()
 	return m, nil
