@@ -12,16 +12,19 @@ import (
 )
 
 // Account is what a tester declares of an account. Absent fields mean: any
-// token, no proof, the sandbox's rate, messenger, 24 hours, all permissions.
+// token, no proof, the sandbox's rate, messenger, 24 hours, all permissions,
+// any template.
 type Account struct {
-	Account       string    `json:"account"`
-	Token         string    `json:"token"`
-	AppSecret     string    `json:"app_secret"`
-	Expired       bool      `json:"expired"`         // every token is refused
-	RatePerSecond int       `json:"rate_per_second"` // 1 to 1,000,000
-	Channel       string    `json:"channel"`         // messenger or instagram
-	AdWindowHours int       `json:"ad_window_hours"` // 24 to 168, after a first message from an ad
-	Permissions   *[]string `json:"permissions"`     // of human_agent, utility, news
+	Account        string    `json:"account"`
+	Token          string    `json:"token"`
+	AppSecret      string    `json:"app_secret"`
+	Expired        bool      `json:"expired"`          // every token is refused
+	RatePerSecond  int       `json:"rate_per_second"`  // 1 to 1,000,000
+	Channel        string    `json:"channel"`          // messenger or instagram
+	AdWindowHours  int       `json:"ad_window_hours"`  // 24 to 168, after a first message from an ad
+	Permissions    *[]string `json:"permissions"`      // of human_agent, utility, news
+	Templates      *[]string `json:"templates"`        // approved utility templates, as "name/language"
+	NoContactTerms bool      `json:"no_contact_terms"` // labels can't be read
 }
 
 func (a Account) validate() error {
@@ -41,6 +44,13 @@ func (a Account) validate() error {
 			}
 		}
 	}
+	if a.Templates != nil {
+		for _, t := range *a.Templates {
+			if name, language, ok := strings.Cut(t, "/"); !ok || name == "" || language == "" {
+				return fmt.Errorf("template %q: want its name and language, such as order_update/en", t)
+			}
+		}
+	}
 	return nil
 }
 
@@ -54,6 +64,7 @@ type account struct {
 	media      window
 	day        rolling // calls of 24 hours
 	counts     counts
+	labels     labels
 	restricted bool // by an enforcement
 }
 
@@ -61,6 +72,11 @@ func (a *account) instagram() bool { return a.declared.Channel == "instagram" }
 
 func (a *account) permits(p string) bool {
 	return a.declared.Permissions == nil || slices.Contains(*a.declared.Permissions, p)
+}
+
+// approved says whether a utility template may be used; without a list, any.
+func (a *account) approved(u *utility) bool {
+	return a.declared.Templates == nil || slices.Contains(*a.declared.Templates, u.Name+"/"+u.Language.Code)
 }
 
 func (a *account) adWindow() time.Duration {

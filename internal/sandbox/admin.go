@@ -16,6 +16,7 @@ func (s *Sandbox) adminMux() *http.ServeMux {
 	mux.HandleFunc("POST /_sandbox/people", s.servePeople)
 	mux.HandleFunc("POST /_sandbox/inbound", s.serveInbound)
 	mux.HandleFunc("POST /_sandbox/events", s.serveHappening)
+	mux.HandleFunc("POST /_sandbox/labels", s.serveLabelOrder)
 	mux.HandleFunc("GET /_sandbox/told", s.serveTold)
 	mux.HandleFunc("POST /_sandbox/webhooks", s.serveSubscribe)
 	mux.HandleFunc("GET /_sandbox/webhooks", s.serveSubscriptions)

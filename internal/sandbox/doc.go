@@ -11,6 +11,7 @@
 // # The platform's side
 //
 //	POST [/vN.N]/{account}/messages    one send; {account} may be "me" for a bound token
+//	GET  [/vN.N]/{account}/custom_labels   and /{psid}/custom_labels: fields, limit, after; {"data":[…],"paging":{…}}
 //	POST [/vN.N]/                      batch=[{"method","relative_url","body"},…], up to 50
 //
 // Bodies are JSON, urlencoded or multipart forms (nested fields as JSON text).
@@ -35,13 +36,15 @@
 //
 //	POST   /_sandbox/accounts   {"account","token"?,"app_secret"?,"expired"?,"rate_per_second"?,
 //	                             "channel"?: messenger|instagram,"ad_window_hours"?: 24 to 168,
-//	                             "permissions"?: [human_agent, utility, news]}  (absent: all)
+//	                             "permissions"?: [human_agent, utility, news],  (absent: all)
+//	                             "templates"?: ["name/language"],"no_contact_terms"?: true}
 //	POST   /_sandbox/people?account=A   CSV with a header (id,last_inbound,opened_by,opted_out; other
 //	                             columns are ignored) or NDJSON with the same names;
 //	                             → {"loaded":n,"bad":n,"first_bad":"line 7: …"}
 //	POST   /_sandbox/events     Happening: {"account","person","kind"?,"at"?,"id"?,"text"?,…} → {"seq","id","told"}
 //	POST   /_sandbox/inbound    the same, for what opens the window: message (if absent), postback, referral, optin,
 //	                            reaction, ad_message
+//	POST   /_sandbox/labels     {"account","person"?,"add"?: [name],"remove"?: [name]}
 //	GET    /_sandbox/told?account=&person=&since=&after=&limit=
 //	                            the newest 131,072 happenings: {"seq","time","account","person","kind","id",
 //	                             "asks"?: stop|maybe_stop|start|…,"told","answered"?: when a webhook answered 200}

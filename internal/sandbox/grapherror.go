@@ -87,6 +87,18 @@ func errThread(instagram bool) *graphError {
 	return refuse(http.StatusBadRequest, 10, 2018300, "Another app is controlling this thread now.")
 }
 
+// errContactTerms is for labels of a Page that has not accepted the contact
+// terms. The code is the platform's, the words and the link are ours.
+func errContactTerms(account string) *graphError {
+	return refuse(http.StatusBadRequest, 2, 2018344,
+		"The Page has not accepted the contact terms yet: https://www.facebook.com/"+account+"/contact_terms")
+}
+
+// errTemplate has no documented code of its own.
+func errTemplate() *graphError {
+	return errParam(0, "The message template does not exist in this language, or is not approved.")
+}
+
 func errRestricted() *graphError {
 	return refuse(http.StatusForbidden, 10, 1893063, "You are temporarily restricted from sending messages.")
 }

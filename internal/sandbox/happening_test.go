@@ -180,3 +180,22 @@ func TestToldRing(t *testing.T) {
 		t.Errorf("%d at the end", len(got))
 	}
 }
+
+// TestTemplateApproval: without a list every template is approved, with one
+// only those on it, in their language.
+func TestTemplateApproval(t *testing.T) {
+	for _, c := range []struct{ templates, want string }{
+		{``, ""}, {`"templates":["n/en"],`, ""}, {`"templates":["n/de","m/en"],`, "100"}, {`"templates":[],`, "100"},
+	} {
+		b := newBench(t, Options{})
+		b.admin("POST", "accounts", `{`+c.templates+`"account":"77"}`)
+		if got := b.send("77", template).code(t); got != c.want {
+			t.Errorf("%s: %q, want %q", c.templates, got, c.want)
+		}
+		b.send("77", `{"recipient":{"id":"1"},"messaging_type":"UTILITY","sender_action":"typing_on"}`) // carries no template
+	}
+	b := newBench(t, Options{})
+	if err := b.Declare(Account{Account: "77", Templates: &[]string{"n"}}); err == nil {
+		t.Error("a template without a language")
+	}
+}

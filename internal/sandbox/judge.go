@@ -124,7 +124,7 @@ func (s *Sandbox) verdict(a *account, c *call) (*graphError, violation) {
 		return c.problem, 0
 	}
 	circ := circumstances{at: time.Unix(0, c.at), instagram: a.instagram(), strict: s.opts.Strict,
-		adWindow: a.adWindow(), permits: a.permits}
+		adWindow: a.adWindow(), permits: a.permits, approved: a.approved}
 	circ.person, circ.known, circ.used = s.books.standing(a, c.request.Recipient.key(), c.at)
 	err, broken := s.rules.judge(&c.request, circ)
 	if circ.person.stopped && c.request.Message != nil {

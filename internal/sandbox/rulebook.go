@@ -116,6 +116,7 @@ type circumstances struct {
 	strict    bool
 	adWindow  time.Duration
 	permits   func(string) bool
+	approved  func(*utility) bool
 	person    standing
 	known     bool
 	used      bool // the recipient's one-time permission was used up
@@ -194,7 +195,7 @@ func (b *rulebook) checkTag(r *request, rule tagRule, known bool, c circumstance
 // checkMoment judges the time that passed since the person acted.
 func (b *rulebook) checkMoment(r *request, rule tagRule, c circumstances) (*graphError, violation) {
 	if r.MessagingType == "UTILITY" {
-		return b.checkUtility(c), 0
+		return b.checkUtility(r, c), 0
 	}
 	if within(c.person.lastInbound, c.at, standardWindow) {
 		return nil, 0
@@ -215,12 +216,14 @@ func within(event int64, at time.Time, limit time.Duration) bool {
 	return event != 0 && at.Sub(time.Unix(0, event)) < limit
 }
 
-func (b *rulebook) checkUtility(c circumstances) *graphError {
+func (b *rulebook) checkUtility(r *request, c circumstances) *graphError {
 	switch {
 	case c.instagram, c.at.Before(b.utilityFrom):
 		return errParam(0, "messaging_type UTILITY is not supported.")
 	case !c.permits(permitUtility):
 		return errPermission(0, "Application does not have permission for this action.")
+	case r.Message != nil && !c.approved(r.Message.Template):
+		return errTemplate()
 	}
 	return nil
 }

@@ -89,6 +89,10 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.admin.ServeHTTP(w, r)
 		return
 	}
+	if node, ok := labelEdge(r.URL.Path); ok && r.Method == http.MethodGet {
+		s.serveLabels(w, r, node)
+		return
+	}
 	account, ok := route(r.URL.Path)
 	switch {
 	case !ok:
