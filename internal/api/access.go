@@ -27,7 +27,7 @@ func (s *Server) authenticate(r *http.Request) (access.Principal, error) {
 	isRoot := subtle.ConstantTimeCompare(have[:], s.token[:]) == 1
 	switch {
 	case !s.Listening.private(r):
-		return access.Principal{}, refuse(http.StatusForbidden, "this came in plain HTTP and not from the proxy that ends TLS: CARILLON_TRUSTED_PROXIES does not have "+peer(r).String())
+		return access.Principal{}, inTheOpen(r)
 	case !ok || !strings.EqualFold(scheme, "Bearer"):
 		return access.Principal{}, unauthorized(access.ErrRefused)
 	case isRoot:
@@ -38,6 +38,11 @@ func (s *Server) authenticate(r *http.Request) (access.Principal, error) {
 		return p, unauthorized(err)
 	}
 	return p, err
+}
+
+// inTheOpen refuses what others may have read on its way.
+func inTheOpen(r *http.Request) error {
+	return refuse(http.StatusForbidden, "this came in plain HTTP and not from the proxy that ends TLS: CARILLON_TRUSTED_PROXIES does not have "+peer(r).String())
 }
 
 // unauthorized says what is missing. Why a token is refused is said to whoever

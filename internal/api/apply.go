@@ -10,6 +10,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
@@ -62,6 +63,9 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 		if docs[i].Sender != nil {
 			out.Applied[i].Warnings = append(out.Applied[i].Warnings, s.credentials(docs[i].Sender)...)
 		}
+		if docs[i].Hook != nil {
+			out.Applied[i].Warnings = append(out.Applied[i].Warnings, s.unresolved(docs[i].Hook)...)
+		}
 	}
 	return writeJSON(a, http.StatusOK, out)
 }
@@ -113,6 +117,18 @@ func afterSome(err error, n int) error {
 		return err
 	}
 	return fmt.Errorf("%w; what stands before it was applied (%d)", err, n)
+}
+
+// unresolved warns of secrets of a hook that can't be resolved here, where its
+// calls come in.
+func (s *Server) unresolved(h *hook.Spec) []string {
+	var out []string
+	for _, ref := range h.References() {
+		if err := s.HookSecret(ref); err != nil {
+			out = append(out, fmt.Sprintf("%s is no good here: %v", ref, err))
+		}
+	}
+	return out
 }
 
 // credentials warns of secrets that this process can't resolve: it may be the

@@ -19,6 +19,11 @@ const (
 	// the audit log, which nothing is ever removed from, takes of one caller.
 	refusalRate  = 1
 	refusalBurst = 20
+	// strangerRate and strangerBurst bound the calls of hooks without a valid
+	// signature that one address is told about. They are more than of tokens: a
+	// platform whose secret was changed sends many, and is to find out why.
+	strangerRate  = 10
+	strangerBurst = 300
 	// maxCallers and maxAddresses bound the memory that limits take.
 	maxCallers   = 10_000
 	maxAddresses = 10_000
@@ -30,20 +35,22 @@ const (
 
 // limits say who has to wait.
 type limits struct {
-	calls    *limit.Limiter // by caller
-	failures *limit.Limiter // by address
-	refusals *limit.Limiter // by caller; what the audit log gets of them
-	heavy    chan struct{}
-	now      func() time.Time
+	calls     *limit.Limiter // by caller
+	failures  *limit.Limiter // by address
+	refusals  *limit.Limiter // by caller; what the audit log gets of them
+	strangers *limit.Limiter // by address
+	heavy     chan struct{}
+	now       func() time.Time
 }
 
 func newLimits(perSecond int) limits {
 	return limits{
-		calls:    limit.New(perSecond, 2*perSecond, maxCallers),
-		failures: limit.New(failureRate, failureBurst, maxAddresses),
-		refusals: limit.New(refusalRate, refusalBurst, maxCallers),
-		heavy:    make(chan struct{}, maxHeavy),
-		now:      time.Now,
+		calls:     limit.New(perSecond, 2*perSecond, maxCallers),
+		failures:  limit.New(failureRate, failureBurst, maxAddresses),
+		refusals:  limit.New(refusalRate, refusalBurst, maxCallers),
+		strangers: limit.New(strangerRate, strangerBurst, maxAddresses),
+		heavy:     make(chan struct{}, maxHeavy),
+		now:       time.Now,
 	}
 }
 

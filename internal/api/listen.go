@@ -122,6 +122,19 @@ func (l Listening) client(r *http.Request) netip.Addr {
 	return at
 }
 
+// called is the whole address that a request was sent to, as far as it can be
+// known here.
+func (l Listening) called(r *http.Request) string {
+	scheme := "http"
+	switch {
+	case r.TLS != nil:
+		scheme = "https"
+	case l.trusts(peer(r)) && r.Header.Get("X-Forwarded-Proto") != "http": // a proxy that is trusted ends TLS
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host + r.URL.RequestURI()
+}
+
 // harden says in every answer that it is data: no browser may guess that it is
 // a page, run or frame anything of it, or come back without TLS.
 func harden(a *answer, r *http.Request) {

@@ -75,7 +75,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if a.status >= http.StatusInternalServerError {
 			span.SetStatus(codes.Error, http.StatusText(a.status))
 		}
-		if r.Method != http.MethodGet || a.status == http.StatusUnauthorized {
+		if r.Method != http.MethodGet && (a.status != http.StatusOK || !isHook(name)) || a.status == http.StatusUnauthorized {
 			s.Log.InfoContext(ctx, "request", "route", name, "status", a.status, "took", time.Since(begun), "from", journal.Network(s.Listening.client(r)))
 		}
 	}()

@@ -2,6 +2,8 @@
 // encodes what it said. No rule lives here, and no handler holds more of a
 // list than a few hundred lines.
 //
+// Platforms call it too, under /hooks, by rules of their own.
+//
 // Its invariants: everything under /v1 but the document that describes it
 // needs a token whose role is enough for it, and what is out of a token's
 // scope looks to it as if it did not exist; whatever is refused or fails is answered as a problem of
@@ -14,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -29,6 +32,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/story"
+	"github.com/carillon-dev/carillon/internal/webhook"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
@@ -49,11 +53,13 @@ type Config struct {
 	Access     *access.Store // everybody else's
 	Journal    *journal.Journal
 	Keys       *idempotency.Store
+	Hooks      *webhook.Receiver
 	Rate       int // requests a second of one token, 1 to 100,000
 	Tracer     trace.Tracer
 	Log        *slog.Logger
 	Listening  Listening              // where it listens; the zero value is for tests, which bring a listener
-	Credential func(ref string) error // whether an env: or file: reference can be resolved here
+	Credential func(ref string) error // whether an env: or file: reference of a sender can be resolved here
+	HookSecret func(ref string) error // the same of a hook
 }
 
 // Server answers the API's requests.
@@ -63,7 +69,8 @@ type Server struct {
 	document []byte // the OpenAPI document, JSON
 	limits   limits
 	mux      *http.ServeMux
-	methods  []string // those that any route has
+	strange  *atomic.Int64 // bytes of bodies of hooks that are held
+	methods  []string      // those that any route has
 }
 
 // New returns a server. Its error names what is missing.
@@ -72,7 +79,7 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("api: no token: without one anybody could send")
 	}
 	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Scheduler == nil || c.Auditor == nil ||
-		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.Access == nil || c.Journal == nil || c.Keys == nil ||
+		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.HookSecret == nil || c.Access == nil || c.Journal == nil || c.Keys == nil || c.Hooks == nil ||
 		c.Rate < 1 || c.Policy == (client.Policy{}) {
 		return nil, errors.New("api: a room is missing in its configuration")
 	}
@@ -80,7 +87,7 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: c, token: sha256.Sum256([]byte(c.Token)), document: doc, limits: newLimits(c.Rate), mux: http.NewServeMux()}
+	s := &Server{Config: c, token: sha256.Sum256([]byte(c.Token)), document: doc, limits: newLimits(c.Rate), mux: http.NewServeMux(), strange: &atomic.Int64{}}
 	s.register()
 	return s, nil
 }
@@ -156,6 +163,9 @@ func (s *Server) routes() []route {
 }
 
 func (s *Server) register() {
+	for _, m := range []string{http.MethodGet, http.MethodPost} {
+		s.mux.HandleFunc(m+" "+hookPath, s.hooked)
+	}
 	seen := map[string]bool{}
 	for _, rt := range s.routes() {
 		s.mux.HandleFunc(rt.method+" "+rt.path, func(w http.ResponseWriter, r *http.Request) { s.run(rt, w, r) })

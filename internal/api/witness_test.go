@@ -99,6 +99,9 @@ func (w *witness) check(r *http.Request, t *tee, cut bool) error {
 		}
 		return w.validate(map[string]any{"$ref": "#/components/schemas/Problem"}, t.body.Bytes(), "problem")
 	}
+	if strings.HasPrefix(r.URL.Path, "/hooks/") {
+		return nil // answered as each platform wants it
+	}
 	if op == nil {
 		return fmt.Errorf("no such operation in the document")
 	}

@@ -25,18 +25,24 @@ import (
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/engine"
+	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/idempotency"
+	"github.com/carillon-dev/carillon/internal/ingest"
+	"github.com/carillon-dev/carillon/internal/ingest/meta"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/internal/secret"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/internal/telemetry"
+	"github.com/carillon-dev/carillon/internal/webhook"
 	"github.com/carillon-dev/carillon/pkg/client"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
@@ -63,6 +69,8 @@ type house struct {
 	access  *access.Store
 	journal *journal.Journal
 	keys    *idempotency.Store
+	hooks   *webhook.Receiver
+	desk    *ingest.Desk
 }
 
 // theHouse is opened by the first test that needs it, since fuzzing starts
@@ -163,12 +171,16 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 	if h.keys, err = idempotency.Open(ctx, streams, names); err != nil {
 		return err
 	}
+	if err := h.open(ctx, defs, streams, names); err != nil {
+		return err
+	}
 	h.config = api.Config{
 		Defs: defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Scheduler: sched,
 		Auditor: &audit.Auditor{Audiences: audiences, Ledger: h.ledger, Tally: h.tally}, Dead: dead,
 		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g},
 		Tally:  h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Access: h.access,
-		Journal: h.journal, Keys: h.keys, Rate: 100_000, Tracer: tracer, Log: log,
+		Journal: h.journal, Keys: h.keys, Hooks: h.hooks, Rate: 100_000, Tracer: tracer, Log: log,
+		HookSecret: func(ref string) error { _, err := hookSecret(ref); return err },
 		Credential: func(ref string) error {
 			if strings.Contains(ref, "MISSING") {
 				return fmt.Errorf("%s is not set", ref)
@@ -188,6 +200,33 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 		<-next
 	}
 	return nil
+}
+
+// open opens the doors for platforms, with secrets by name.
+func (h *house) open(ctx context.Context, defs *definition.Store, streams stream.Provider, names subject.Names) (err error) {
+	senders, err := definition.NewCache(ctx, defs)
+	if err != nil {
+		return err
+	}
+	if h.desk, err = ingest.Open(ctx, ingest.Config{
+		NATS: h.engines.NATS, Streams: streams, Names: names, Facts: h.facts, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger},
+		Senders: senders, Rulebook: policy.Default(), Log: slog.New(slog.DiscardHandler),
+	}); err != nil {
+		return err
+	}
+	h.hooks, err = webhook.New(webhook.Config{
+		Hook: defs.Hook, Secret: hookSecret, Readers: map[hook.Type]webhook.Reader{hook.Meta: meta.Reader{}}, Log: telemetry.NewLogger(h.log, false, nil),
+		Take: func(ctx context.Context, events []event.Event) error { _, err := h.desk.Take(ctx, events); return err },
+	})
+	return err
+}
+
+// hookSecret resolves references to secrets that are their own names.
+func hookSecret(ref string) (secret.Text, error) {
+	if strings.Contains(ref, "MISSING") {
+		return "", fmt.Errorf("%s is not set", ref)
+	}
+	return secret.Text(strings.TrimPrefix(ref, "env:")), nil
 }
 
 // settle has a first projector open the gate an hour ago, so that facts are

@@ -31,13 +31,17 @@ func (s *side) serve(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	hooks, err := s.hooks()
+	if err != nil {
+		return "", err
+	}
 	srv, err := api.New(api.Config{
 		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: s.consent(),
 		Scheduler: s.scheduler, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally}, Dead: s.dead,
 		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Gate: c.gate},
 		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: string(c.token), Access: tokens,
 		Journal: log, Keys: keys, Rate: c.cfg.APIRate, Tracer: c.tracer, Log: c.cfg.Log,
-		Listening: listening(c.cfg), Credential: s.credential,
+		Hooks: hooks, Listening: listening(c.cfg), Credential: s.credential, HookSecret: secrets{}.check,
 	})
 	if err != nil {
 		return "", err

@@ -244,14 +244,14 @@ func figures(f *ast.File) (names []string) {
 			return true
 		}
 		sel, ok := call.Fun.(*ast.SelectorExpr)
-		if !ok || sel.Sel.Name != "Gauge" && sel.Sel.Name != "Counter" {
+		if !ok || sel.Sel.Name != "Gauge" && !strings.HasPrefix(sel.Sel.Name, "Counter") {
 			return true
 		}
 		name := text(call.Args[0])
 		switch {
 		case !strings.HasPrefix(name, "carillon_"):
 			return true
-		case sel.Sel.Name == "Counter":
+		case strings.HasPrefix(sel.Sel.Name, "Counter"): // by a label too
 			name += "_total"
 		case text(call.Args[1]) == "s":
 			name += "_seconds"

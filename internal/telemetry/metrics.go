@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -48,6 +49,22 @@ func (m *Metrics) Gauge(name, unit, means string, take func(context.Context) (fl
 func (m *Metrics) Counter(name, means string, take func() int64) error {
 	_, err := m.meter().Int64ObservableCounter(name, metric.WithDescription(means),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error { o.Observe(take()); return nil }))
+	if err != nil {
+		return fmt.Errorf("metric %s: %w", name, err)
+	}
+	return nil
+}
+
+// CounterBy registers a figure that only grows, one for each value of a label,
+// taken when they are read. There must be few values.
+func (m *Metrics) CounterBy(name, means, label string, take func() map[string]int64) error {
+	_, err := m.meter().Int64ObservableCounter(name, metric.WithDescription(means),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			for value, n := range take() {
+				o.Observe(n, metric.WithAttributes(attribute.String(label, value)))
+			}
+			return nil
+		}))
 	if err != nil {
 		return fmt.Errorf("metric %s: %w", name, err)
 	}

@@ -15,7 +15,7 @@ type Count struct {
 	Calls   int64     // taken whole
 	Events  int64     // that they told, repeats too
 	Refused int64     // not known to be the platform's
-	Bad     int64     // the platform's, and not to be read
+	Unread  int64     // the platform's, and not to be read
 	Lost    int64     // not kept, so that the platform calls again
 	Last    time.Time // the newest call that was taken; zero: none was
 }
@@ -47,7 +47,7 @@ func (c counts) refused(id string, err error) {
 		c.of(id).Refused++
 		return
 	}
-	c.of(id).Bad++
+	c.of(id).Unread++
 }
 
 func (c counts) lost(id string) {
@@ -88,13 +88,17 @@ func (r *Receiver) Count(id string) Count {
 	return Count{}
 }
 
-// Counts returns what came in, by hook.
-func (r *Receiver) Counts() map[string]Count {
+// Results returns how many calls there were, by what came of them: taken,
+// refused, unread and lost.
+func (r *Receiver) Results() map[string]int64 {
 	r.counts.mu.Lock()
 	defer r.counts.mu.Unlock()
-	out := make(map[string]Count, len(r.counts.hooks))
-	for id, n := range r.counts.hooks {
-		out[id] = *n
+	out := map[string]int64{"taken": 0, "refused": 0, "unread": 0, "lost": 0}
+	for _, n := range r.counts.hooks {
+		out["taken"] += n.Calls
+		out["refused"] += n.Refused
+		out["unread"] += n.Unread
+		out["lost"] += n.Lost
 	}
 	return out
 }

@@ -34,8 +34,7 @@ type entry struct {
 
 // Decode returns the events of a body: one or more for every item of every
 // entry, in the order of the body. A time that is missing is that of the
-// entry, or at; one after at is at, since nothing is told before it happens. The
-// error is a *hook.Malformed.
+// entry, or at. The error is a *hook.Malformed.
 func Decode(h *hook.Spec, raw []byte, at time.Time) ([]event.Event, error) {
 	if !json.Valid(raw) {
 		return nil, &hook.Malformed{Why: "it is no JSON"}
@@ -116,7 +115,7 @@ func (d *decoder) add(e event.Event, told time.Time) {
 	if e.Time.IsZero() {
 		e.Time = d.time
 	}
-	if e.Time.IsZero() || e.Time.After(d.at) {
+	if e.Time.IsZero() {
 		e.Time = d.at
 	}
 	d.events = append(d.events, e)
