@@ -355,9 +355,13 @@ func (r *run) record(entries []*ledger.Append) {
 	}
 }
 
-// late moves a job from unknown to what its answer says.
+// late moves a job from unknown to what its answer says. That an echo was
+// quicker to say that it was sent is as good.
 func (r *run) late(e *ledger.Append) {
 	conflict, ok := errors.AsType[*ledger.Conflict](e.Err)
+	if ok && echoed(conflict.Last.Record, e.Record) {
+		return
+	}
 	// The unknown must be of this very claim: after a redrive there may be
 	// another's, which this answer says nothing about.
 	if !ok || conflict.Last.Record.State != job.Unknown || conflict.Last.Record.Prev != e.Record.Prev || job.CheckMove(job.Unknown, e.Record.State) != nil {
@@ -371,6 +375,13 @@ func (r *run) late(e *ledger.Append) {
 	if e.Err != nil {
 		r.Log.Warn("an outcome came too late", "job", e.ID.String(), "outcome", e.Record.State, "error", e.Err)
 	}
+}
+
+// echoed tells whether a receipt said before what an answer says: that the
+// platform has the message. An unknown outcome says nothing against it; the id
+// of another message does, for then two have left.
+func echoed(is, answer ledger.Record) bool {
+	return is.By == ledger.ByReceipt && is.State.Told() > 0 && (answer.State == job.Unknown || answer.State == job.Sent && is.MessageID == answer.MessageID)
 }
 
 // call makes one call for n messages and returns n results. What a panic or a

@@ -3,7 +3,9 @@ package deliver
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -343,6 +345,43 @@ func TestLateOwnerMovesUnknownOn(t *testing.T) {
 			w.want(0, c.state, c.why, 1)
 			if r := w.last(0); c.state != job.Unknown && (r.From != job.Unknown || r.FromReason != reason.OutcomeUnknown) {
 				t.Errorf("record %+v", r)
+			}
+		})
+	}
+}
+
+// That an echo was quicker to say what the owner's answer says is nothing to
+// warn of; that it speaks of another message is.
+func TestEchoBeforeTheAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		is    ledger.Record
+		res   channel.Result
+		quiet bool
+	}{
+		"the same":             {ledger.Record{State: job.Sent, MessageID: "m", By: ledger.ByReceipt}, channel.Result{Outcome: channel.Accepted, MessageID: "m"}, true},
+		"read by then":         {ledger.Record{State: job.Read, MessageID: "m", By: ledger.ByReceipt}, channel.Result{Outcome: channel.Accepted, MessageID: "m"}, true},
+		"no answer":            {ledger.Record{State: job.Sent, MessageID: "m", By: ledger.ByReceipt}, channel.Result{}, true},
+		"another message":      {ledger.Record{State: job.Sent, MessageID: "m", By: ledger.ByReceipt}, channel.Result{Outcome: channel.Accepted, MessageID: "n"}, false},
+		"the platform refused": {ledger.Record{State: job.Sent, MessageID: "m", By: ledger.ByReceipt}, channel.Result{Outcome: channel.Refused, Reason: reason.PlatformRejected}, false},
+		"another worker's":     {ledger.Record{State: job.Sent, MessageID: "m", By: "worker"}, channel.Result{Outcome: channel.Accepted, MessageID: "m"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, false)
+			var log strings.Builder
+			w.worker.Log = slog.New(slog.NewTextHandler(&log, nil))
+			id := w.b.Source().Job(w.keys[0])
+			w.answer = func(channel.Message) channel.Result {
+				sent := c.is
+				sent.State = job.Sent
+				w.Record(t, id, sent)
+				if c.is.State == job.Read {
+					w.Record(t, id, c.is)
+				}
+				return c.res
+			}
+			w.deliver(w.refs())
+			if got := w.last(0).State; got != c.is.State || strings.Contains(log.String(), "too late") == c.quiet {
+				t.Errorf("%s, logged %q", got, log.String())
 			}
 		})
 	}

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
 // Type is what happened. Platforms' events have one of the types below; what a
@@ -55,21 +57,22 @@ type Event struct {
 	Person  string `json:"person,omitempty"`  // PSID, IGSID or E.164 number; empty where the platform left it out
 	Sender  string `json:"sender,omitempty"`  // the Sender whose account it is; empty: none is defined
 
-	MessageID  string    `json:"message_id,omitempty"`  // of the message that it is, or is about
-	MessageIDs []string  `json:"message_ids,omitempty"` // of messages that it is about: receipts
-	Job        string    `json:"job,omitempty"`         // the metadata that went out with the message
-	Watermark  time.Time `json:"watermark,omitzero"`    // of a receipt: everything up to then
-	Text       string    `json:"text,omitempty"`        // of a message, or the title of a button that was pressed
-	Payload    string    `json:"payload,omitempty"`     // of a postback or a quick reply
-	Ad         bool      `json:"ad,omitempty"`          // an ad led to it
-	Permission string    `json:"permission,omitempty"`  // a comment's id or a token
-	Post       bool      `json:"post,omitempty"`        // Permission is a post, not a comment
-	Live       bool      `json:"live,omitempty"`        // a comment on a live broadcast
-	Action     string    `json:"action,omitempty"`      // of an enforcement
-	Why        string    `json:"why,omitempty"`         // the platform's words
-	Code       int       `json:"code,omitempty"`        // a carrier's error
-	Standby    bool      `json:"standby,omitempty"`     // told while another app has the thread
-	Ours       bool      `json:"ours,omitempty"`        // an echo of our own app
+	MessageID  string      `json:"message_id,omitempty"`  // of the message that it is, or is about
+	MessageIDs []string    `json:"message_ids,omitempty"` // of messages that it is about: receipts
+	Job        string      `json:"job,omitempty"`         // the metadata that went out with the message
+	Watermark  time.Time   `json:"watermark,omitzero"`    // of a receipt: everything up to then
+	Text       string      `json:"text,omitempty"`        // of a message, or the title of a button that was pressed
+	Payload    string      `json:"payload,omitempty"`     // of a postback or a quick reply
+	Ad         bool        `json:"ad,omitempty"`          // an ad led to it
+	Permission string      `json:"permission,omitempty"`  // a comment's id or a token
+	Post       bool        `json:"post,omitempty"`        // Permission is a post, not a comment
+	Live       bool        `json:"live,omitempty"`        // a comment on a live broadcast
+	Action     string      `json:"action,omitempty"`      // of an enforcement
+	Why        string      `json:"why,omitempty"`         // the platform's words
+	Code       int         `json:"code,omitempty"`        // a carrier's error
+	Reason     reason.Code `json:"reason,omitempty"`      // what Code means here; empty: the platform refused the message
+	Standby    bool        `json:"standby,omitempty"`     // told while another app has the thread
+	Ours       bool        `json:"ours,omitempty"`        // an echo of our own app
 
 	Data json.RawMessage `json:"data,omitempty"` // as it came: of a CRM, and of what has no meaning here
 }

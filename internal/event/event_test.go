@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
 func full() Event {
@@ -12,7 +14,7 @@ func full() Event {
 	return Event{
 		Source: "meta/shop", ID: "mid.1", Type: Message, Time: at, Channel: "messenger", Account: "1234567890", Person: "99", Sender: "bakery",
 		MessageID: "mid.1", MessageIDs: []string{"mid.0"}, Job: "job", Watermark: at, Text: "hello", Payload: "p", Ad: true, Permission: "c", Post: true,
-		Live: true, Action: "block", Why: "spam", Code: 30003, Standby: true, Ours: true, Data: json.RawMessage(`{"a":1}`),
+		Live: true, Action: "block", Why: "spam", Code: 30003, Reason: reason.RecipientUnavailable, Standby: true, Ours: true, Data: json.RawMessage(`{"a":1}`),
 	}
 }
 

@@ -29,13 +29,15 @@ func States() []State {
 }
 
 // Moves returns the states that a job may go to from the given one. It is the
-// one table of legal moves; docs/states.md draws it.
+// one table of legal moves; docs/states.md draws it. Pending and Held go to
+// Sent where an echo shows that an earlier attempt arrived; what is said of a
+// sent job goes by Told, so that any order of it ends the same.
 func Moves(from State) []State {
 	switch from {
 	case Pending:
-		return []State{Claimed, Held, Blocked, Cancelled, Expired}
+		return []State{Claimed, Held, Blocked, Cancelled, Expired, Sent}
 	case Held:
-		return []State{Pending, Cancelled, Expired}
+		return []State{Pending, Cancelled, Expired, Sent}
 	case Claimed:
 		return []State{Sent, Failed, Unknown, Pending, Held, Blocked, Cancelled, Expired}
 	case Unknown:
@@ -47,9 +49,27 @@ func Moves(from State) []State {
 	case Delivered:
 		return []State{Read, Failed}
 	case Read:
-		return nil
+		return []State{Failed}
 	}
 	return nil
+}
+
+// Told ranks what a platform says of a message: a job only ever goes up, and
+// what is below where it stands is old news. 0: not a platform's word. That a
+// carrier gave up stands above all else; no channel has both that and Read.
+func (s State) Told() int {
+	switch s {
+	case Sent:
+		return 1
+	case Delivered:
+		return 2
+	case Read:
+		return 3
+	case Failed:
+		return 4
+	case Pending, Held, Claimed, Blocked, Unknown, Cancelled, Expired:
+	}
+	return 0
 }
 
 // CheckMove returns an error that names both states when the move is illegal.

@@ -6,12 +6,12 @@ import (
 )
 
 // table is the design's: from a state to the states that may follow. Delivered
-// is what a carrier says of a sent message, so that the rest of what may be
+// and Read are what is said of a sent message, so that the rest of what may be
 // said of one still can follow.
 func table() map[State][]State {
 	return map[State][]State{
-		Pending:   {Claimed, Held, Blocked, Cancelled, Expired},
-		Held:      {Pending, Cancelled, Expired},
+		Pending:   {Claimed, Held, Blocked, Cancelled, Expired, Sent},
+		Held:      {Pending, Cancelled, Expired, Sent},
 		Claimed:   {Sent, Failed, Unknown, Pending, Held, Blocked, Cancelled, Expired},
 		Unknown:   {Sent, Failed, Pending},
 		Blocked:   {Pending},
@@ -20,7 +20,7 @@ func table() map[State][]State {
 		Expired:   {Pending},
 		Sent:      {Delivered, Read, Failed},
 		Delivered: {Read, Failed},
-		Read:      {},
+		Read:      {Failed},
 	}
 }
 
@@ -39,6 +39,23 @@ func TestMoves(t *testing.T) {
 			err := CheckMove(from, to)
 			if (err == nil) != legal || err != nil && err.Error() != "a job can't go from "+string(from)+" to "+string(to) {
 				t.Errorf("CheckMove(%s, %s) = %v, want it legal: %t", from, to, err, legal)
+			}
+		}
+	}
+}
+
+// TestTold asserts that what is said of a sent job only goes up, and that
+// every step up is a legal move: any order of it ends the same.
+func TestTold(t *testing.T) {
+	t.Parallel()
+	said := []State{Sent, Delivered, Read, Failed}
+	for _, from := range States() {
+		if (from.Told() > 0) != slices.Contains(said, from) {
+			t.Errorf("%s: told %d", from, from.Told())
+		}
+		for _, to := range said {
+			if up := to.Told() > from.Told(); from.Told() > 0 && up != slices.Contains(Moves(from), to) {
+				t.Errorf("from %s to %s: up %t, but legal %t", from, to, up, !up)
 			}
 		}
 	}

@@ -356,7 +356,7 @@ func (c *Committer) single(ctx context.Context, e *Append) (decided bool) {
 		e.Written = seq
 		return true
 	}
-	now, found, rerr := last(context.Background(), c.js, c.names, e.ID)
+	now, found, rerr := last(context.Background(), c.nc, c.names, e.ID)
 	switch {
 	case rerr != nil:
 		err = errors.Join(err, rerr)
@@ -368,8 +368,8 @@ func (c *Committer) single(ctx context.Context, e *Append) (decided bool) {
 		e.Err = &Conflict{now}
 		return true
 	}
-	if ctx.Err() != nil {
-		e.Err = fmt.Errorf("write %s: %w", e.ID, err)
+	if ended := ctx.Err(); ended != nil {
+		e.Err = fmt.Errorf("write %s: %w", e.ID, errors.Join(ended, err))
 	}
 	return e.Err != nil
 }

@@ -3,12 +3,13 @@ package ledger
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/job"
@@ -117,25 +118,16 @@ func (l *Ledger) Answers(ctx context.Context) error {
 // Last reads a job's newest record from its stream's leader. It reports false
 // for a job that has none.
 func (l *Ledger) Last(ctx context.Context, id job.ID) (Entry, bool, error) {
-	return last(ctx, l.js, l.names, id)
+	return last(ctx, l.js.Conn(), l.names, id)
 }
 
-func last(ctx context.Context, js jetstream.JetStream, names subject.Names, id job.ID) (Entry, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, stream.AckWait)
-	defer cancel()
-	s, err := js.Stream(ctx, names.Ledger(id.Month, id.Part))
-	if err != nil {
-		return Entry{}, false, fmt.Errorf("read %s: %w", id, err)
-	}
-	m, err := s.GetLastMsgForSubject(ctx, names.Job(id))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Entry{}, false, nil
-	}
-	if err != nil {
-		return Entry{}, false, fmt.Errorf("read %s: %w", id, err)
+func last(ctx context.Context, nc *nats.Conn, names subject.Names, id job.ID) (Entry, bool, error) {
+	m, found, err := stream.Last(ctx, nc, names.Ledger(id.Month, id.Part), names.Job(id))
+	if err != nil || !found {
+		return Entry{}, false, err
 	}
 	r, err := decode(m.Data)
-	return Entry{ID: id, Seq: m.Sequence, Record: r}, err == nil, err
+	return Entry{ID: id, Seq: m.Seq, Record: r}, err == nil, err
 }
 
 // History calls fn with every record of a job, oldest first.
@@ -175,23 +167,63 @@ func (l *Ledger) Entry(m stream.Message) (Entry, error) {
 // JobsOf returns the newest record of every job of one contact, in every
 // month and part, read from the leaders.
 func (l *Ledger) JobsOf(ctx context.Context, sender string, k job.Key) ([]Entry, error) {
-	streams, err := l.Streams(ctx)
+	r, err := l.Since(ctx, time.Time{})
 	if err != nil {
 		return nil, err
 	}
-	var out []Entry
-	for _, name := range streams {
-		month, part, _ := l.split(name)
-		subjects, err := l.subjects(ctx, name, l.names.JobsOfContact(month, part, sender, k))
+	return r.JobsOf(ctx, sender, k)
+}
+
+// Recent is the ledger's streams in which something was written since a
+// moment, for whoever asks for the jobs of many contacts.
+type Recent struct {
+	names   subject.Names
+	conn    *nats.Conn
+	streams []shelf
+}
+
+type shelf struct {
+	jetstream.Stream
+	month string
+	part  int
+}
+
+// Since returns the streams that were written to since a moment, by their
+// servers' clocks; the zero time means all.
+func (l *Ledger) Since(ctx context.Context, at time.Time) (Recent, error) {
+	r := Recent{names: l.names, conn: l.js.Conn()}
+	names, err := l.Streams(ctx)
+	if err != nil {
+		return r, err
+	}
+	for _, name := range names {
+		s, err := l.js.Stream(ctx, name)
 		if err != nil {
-			return nil, fmt.Errorf("jobs of a contact in %s: %w", name, err)
+			return r, fmt.Errorf("ledger stream %s: %w", name, err)
 		}
-		for subj := range subjects {
-			id, err := l.names.ParseJob(subj)
+		if month, part, _ := l.split(name); !s.CachedInfo().State.LastTime.Before(at) {
+			r.streams = append(r.streams, shelf{s, month, part})
+		}
+	}
+	return r, nil
+}
+
+// JobsOf returns the newest record of every job of one contact, by when it was
+// written, read from the leaders: one round trip for each stream, and one for
+// each job.
+func (r Recent) JobsOf(ctx context.Context, sender string, k job.Key) ([]Entry, error) {
+	var out []Entry
+	for _, s := range r.streams {
+		info, err := s.Info(ctx, jetstream.WithSubjectFilter(r.names.JobsOfContact(s.month, s.part, sender, k)))
+		if err != nil {
+			return nil, fmt.Errorf("jobs of a contact in %s: %w", s.CachedInfo().Config.Name, err)
+		}
+		for subj := range info.State.Subjects {
+			id, err := r.names.ParseJob(subj)
 			if err != nil {
 				return nil, err
 			}
-			e, found, err := l.Last(ctx, id)
+			e, found, err := last(ctx, r.conn, r.names, id)
 			if err != nil {
 				return nil, err
 			}
@@ -202,18 +234,6 @@ func (l *Ledger) JobsOf(ctx context.Context, sender string, k job.Key) ([]Entry,
 	}
 	slices.SortFunc(out, func(a, b Entry) int { return a.Record.At.Compare(b.Record.At) })
 	return out, nil
-}
-
-func (l *Ledger) subjects(ctx context.Context, name, filter string) (map[string]uint64, error) {
-	s, err := l.js.Stream(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
-	if err != nil {
-		return nil, err
-	}
-	return info.State.Subjects, nil
 }
 
 func (l *Ledger) split(name string) (month string, part int, ok bool) {

@@ -5,6 +5,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,6 +41,30 @@ type Record struct {
 	Trace     string `json:"trace,omitempty"`  // trace id, 32 hex digits
 	By        string `json:"by,omitempty"`     // worker, repair, or who asked for a redrive or discard
 	Discarded bool   `json:"discarded,omitempty"`
+
+	// SentAt is when the message left, of a record that says more of a sent
+	// one; zero: at At, as of a sent one. By the platform's clock where only an
+	// echo told of it.
+	SentAt time.Time `json:"sent_at,omitzero"`
+}
+
+// Who writes records that no worker and no person does, in By.
+const (
+	ByReceipt       = "receipt"        // the platform told what became of it
+	ByStandingOrder = "standing-order" // the sender's document says to redrive it
+)
+
+// Left returns when the message of a sent job left, zero where none is said to
+// have.
+func (r Record) Left() time.Time {
+	switch {
+	case !r.SentAt.IsZero():
+		return r.SentAt
+	case r.State == job.Sent:
+		return r.At
+	default:
+		return time.Time{}
+	}
 }
 
 // Entry is a record with its place.
@@ -60,7 +85,8 @@ func decode(data []byte) (Record, error) {
 }
 
 // CheckNext tells whether next may follow prev; prev is the zero Entry for
-// the first record of a job. A discard repeats the state of a dead letter.
+// the first record of a job. A discard repeats the state of a dead letter. A
+// job that was never tried can't be sent.
 func CheckNext(prev Entry, next Record) error {
 	from := prev.Record.State
 	if prev.Seq == 0 {
@@ -71,6 +97,9 @@ func CheckNext(prev Entry, next Record) error {
 	}
 	if next.Discarded && next.State == from && from.Dead() {
 		return nil
+	}
+	if prev.Seq == 0 && next.State == job.Sent {
+		return errors.New("a job was sent that nobody had claimed")
 	}
 	return job.CheckMove(from, next.State)
 }

@@ -88,6 +88,7 @@ func scheduler(n subject.Names, look []Rule, answers Rule) Subjects {
 			{"$KV." + n.Definitions() + ".>", "definitions"},
 			{"$KV." + n.Tallies() + ".>", "running counts"},
 			{"$KV." + n.Leases() + ".>", "leading, one of all"},
+			{"$KV." + n.Echoes() + ".>", "how far a sender's echoes have come"},
 			{"$KV." + n.Access() + ".>", "the API's tokens"},
 			{"$KV." + n.Idempotency() + ".>", "answers kept for repeats"},
 			{n.AllJournal(), "the audit log"},

@@ -33,6 +33,50 @@ type Spec struct {
 	Restricted   bool        `yaml:"restricted,omitempty" json:"restricted,omitempty"`                   // the platform restricts the account
 	Withdrawn    []string    `yaml:"restricted_features,omitempty" json:"restricted_features,omitempty"` // tags, vias or template kinds that it withdrew
 	Disclosure   bool        `yaml:"disclosure_required,omitempty" json:"disclosure_required,omitempty"` // law binds it to say that a bot writes
+	Unknown      Unknown     `yaml:"unknown,omitempty" json:"unknown,omitzero"`
+}
+
+// Unknown is what is made of messages of which the answer was lost.
+type Unknown struct {
+	// LikelyAfter is how long an echo is waited for before such a message is
+	// shown as likely not sent, as a duration such as 10m; empty:
+	// DefaultLikelyAfter.
+	LikelyAfter string `yaml:"likely_after,omitempty" json:"likely_after,omitempty"`
+
+	// Redrive is a standing order: those that are likely not sent go out again
+	// by themselves, once each. Some may then arrive twice.
+	Redrive bool `yaml:"redrive,omitempty" json:"redrive,omitempty"`
+}
+
+// DefaultLikelyAfter is how long an echo is waited for where the sender does
+// not say. Echoes come within seconds; webhooks that failed are repeated
+// within minutes, and later ones more rarely, for up to 36 hours.
+const DefaultLikelyAfter = 10 * time.Minute
+
+// The bounds of LikelyAfter. The least is far above the time that a claim
+// stands: before that has passed nobody may call a message not sent.
+const (
+	MinLikelyAfter = time.Minute
+	MaxLikelyAfter = 7 * 24 * time.Hour
+)
+
+// After returns LikelyAfter with its default filled in. The document must be
+// valid.
+func (u Unknown) After() time.Duration {
+	if d, err := time.ParseDuration(u.LikelyAfter); err == nil {
+		return d
+	}
+	return DefaultLikelyAfter
+}
+
+func (u Unknown) validate() error {
+	if u.LikelyAfter == "" {
+		return nil
+	}
+	if d, err := time.ParseDuration(u.LikelyAfter); err != nil || d < MinLikelyAfter || d > MaxLikelyAfter {
+		return fmt.Errorf("unknown likely_after %q: want a duration from 1m to 168h, such as 10m", u.LikelyAfter)
+	}
+	return nil
 }
 
 // Rate is the sender's cap on calls.
@@ -100,6 +144,9 @@ func (s *Spec) Validate() error {
 		}
 	}
 	if _, err := s.quiet(); err != nil {
+		return fmt.Errorf("sender %s: %w", s.ID, err)
+	}
+	if err := s.Unknown.validate(); err != nil {
 		return fmt.Errorf("sender %s: %w", s.ID, err)
 	}
 	return nil

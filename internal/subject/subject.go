@@ -116,6 +116,9 @@ func hashed(text string, n int) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:n])
 }
 
+// Echoes is the bucket of how far each sender's echoes have come.
+func (n Names) Echoes() string { return n.stream("ECHOES") }
+
 // LedgerPrefix begins the names of all ledger streams.
 func (n Names) LedgerPrefix() string { return n.stream("LEDGER_") }
 

@@ -69,6 +69,7 @@ func TestNames(t *testing.T) {
 		{func(n Names) string { return n.JournalOf("bakery") }, "journal.*.bakery"},
 		{Names.AllJournal, "journal.>"},
 		{Names.Idempotency, "IDEMPOTENCY"},
+		{Names.Echoes, "ECHOES"},
 		{Names.EventsStream, "EVENTS"},
 		{Names.AllEvents, "events.>"},
 		{func(n Names) string { return n.Event("meta/shop", "mid.1 > *") }, "events.evB7MJpDCYE.vURfv0ddMt3QNbMM27T7Sw"},
