@@ -14,6 +14,8 @@ func (s *Sandbox) adminMux() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /_sandbox/accounts", s.serveAccounts)
 	mux.HandleFunc("POST /_sandbox/people", s.servePeople)
+	mux.HandleFunc("GET /_sandbox/people", s.servePeopleList)
+	mux.HandleFunc("POST /_sandbox/play", s.servePlay)
 	mux.HandleFunc("POST /_sandbox/inbound", s.serveInbound)
 	mux.HandleFunc("POST /_sandbox/events", s.serveHappening)
 	mux.HandleFunc("POST /_sandbox/labels", s.serveLabelOrder)

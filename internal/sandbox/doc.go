@@ -41,6 +41,11 @@
 //	POST   /_sandbox/people?account=A   CSV with a header (id,last_inbound,opened_by,opted_out; other
 //	                             columns are ignored) or NDJSON with the same names;
 //	                             → {"loaded":n,"bad":n,"first_bad":"line 7: …"}
+//	GET    /_sandbox/people?account=&person=&since=&after=&limit=
+//	                            {"seq","time": last inbound,"account","person","of"?: who gave this permission,"ad_message"?,
+//	                             "asked_to_stop"?,"answered"?,"opted_out"?,"opted_out_of_marketing"?,"blocked"?,"used"?,"elsewhere"?}
+//	POST   /_sandbox/play       Play: {"rate","seconds","accounts"?,"seed"?,"mix"?} → {"seed","deeds"}, when it is over: people
+//	                            write, react, comment, opt out and return at random, by the seed
 //	POST   /_sandbox/events     Happening: {"account","person","kind"?,"at"?,"id"?,"text"?,…} → {"seq","id","told"}
 //	POST   /_sandbox/inbound    the same, for what opens the window: message (if absent), postback, referral, optin,
 //	                            reaction, ad_message
