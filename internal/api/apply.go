@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/access"
-	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/sender"
@@ -44,10 +43,10 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 	ctx, cancel := detached(r)
 	defer cancel()
 	advice := map[string][]client.Warning{} // by broadcast
-	done, err := s.Defs.Apply(ctx, file, docs, definition.Check{Sees: caller.Sees, Sender: s.Gate.CheckSender, Broadcast: func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
+	done, err := s.Defs.Apply(ctx, file, docs, definition.Check{Sees: caller.Sees, Sender: s.Gate.CheckSender, Broadcast: func(p *definition.Planned, from *sender.Spec) ([]string, error) {
 		now := time.Now()
-		warnings, err := s.Gate.Author(b, from, now)
-		advice[b.ID] = wireWarnings(s.Gate.Advice(warnings, b, from, now))
+		warnings, err := s.Gate.Author(p, from, now)
+		advice[p.Spec.ID] = wireWarnings(s.Gate.Advice(warnings, &p.Spec, from, now))
 		return warnings, err
 	}})
 	if err != nil {
@@ -75,6 +74,9 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 func mayDefine(caller access.Principal, docs []definition.Document) error {
 	for _, d := range docs {
 		kind, name := d.Kind(), strings.ToLower(d.Kind())+" "+d.ID()
+		if kind == "Template" && len(caller.Senders) > 0 && !caller.Sees(d.Of()) {
+			return refuse(http.StatusForbidden, fmt.Sprintf("%s: this token is for %s alone: name one of them as its sender", name, strings.Join(caller.Senders, ", ")))
+		}
 		if kind != "Sender" && kind != "Hook" && kind != "Endpoint" {
 			continue
 		}

@@ -55,7 +55,7 @@ func wireSenderSpec(n *sender.Spec) client.SenderSpec {
 
 func wireBroadcastSpec(n *broadcast.Spec) client.BroadcastSpec {
 	return client.BroadcastSpec{
-		Kind: n.Kind, ID: n.ID, Sender: n.Sender, Audience: client.Audience(n.Audience), Message: client.Message(n.Message),
+		Kind: n.Kind, ID: n.ID, Sender: n.Sender, Audience: client.Audience(n.Audience), Message: wireMessage(n.Message),
 		Schedule: client.Schedule(n.Schedule), Pace: client.Pace(n.Pace), ExpiresAfter: n.ExpiresAfter,
 	}
 }

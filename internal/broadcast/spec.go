@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/rate"
 	"github.com/carillon-dev/carillon/internal/sender"
-	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
 // Spec is a Broadcast document.
@@ -35,9 +35,14 @@ type Audience struct {
 	Where         string   `yaml:"where,omitempty" json:"where,omitempty"` // CEL over name, labels, attributes, timezone
 }
 
-// Message is the content and what its author declares of it.
+// Message is the content and what its author declares of it. Its texts, links
+// and payloads are Go templates over the contact's fields.
 type Message struct {
-	Text        string `yaml:"text" json:"text"` // a Go template over the contact's fields
+	Text          string `yaml:"text,omitempty" json:"text"`
+	content.Parts `yaml:",inline"`
+	Template      string `yaml:"template,omitempty" json:"template,omitempty"` // id of a Template; instead of all content
+	Via           string `yaml:"via,omitempty" json:"via,omitempty"`           // private_reply, one_time_notification; empty: by window or tag
+
 	Promotional bool   `yaml:"promotional,omitempty" json:"promotional,omitempty"`
 	Tag         string `yaml:"tag,omitempty" json:"tag,omitempty"`
 	UseCase     string `yaml:"use_case,omitempty" json:"use_case,omitempty"`     // of subscription messaging: news, productivity, personal_tracker
@@ -72,15 +77,11 @@ func (s *Spec) Validate() error {
 		return fmt.Errorf("id %q: want 1 to 63 characters out of a-z, 0-9 and '-'", s.ID)
 	case !sender.ValidID(s.Sender):
 		return fmt.Errorf("broadcast %s: sender %q: want the id of a Sender", s.ID, s.Sender)
-	case s.Message.Text == "":
-		return fmt.Errorf("broadcast %s: message.text is empty", s.ID)
-	case len(s.Message.Text) > maxText:
-		return fmt.Errorf("broadcast %s: message.text has %d bytes, at most %d", s.ID, len(s.Message.Text), maxText)
 	case s.Pace.PerSecond < 0 || s.Pace.PerSecond > rate.MaxPerSecond:
 		return fmt.Errorf("broadcast %s: pace.per_second %d: want 0 to %d", s.ID, s.Pace.PerSecond, rate.MaxPerSecond)
 	}
-	if _, err := ParseTemplate(s.Message.Text); err != nil {
-		return fmt.Errorf("broadcast %s: message.text: %w", s.ID, err)
+	if err := s.Message.validate(); err != nil {
+		return fmt.Errorf("broadcast %s: message.%w", s.ID, err)
 	}
 	if _, err := s.At(); err != nil {
 		return fmt.Errorf("broadcast %s: %w", s.ID, err)
@@ -142,13 +143,6 @@ func (s *Spec) Times(now time.Time) (due, ends time.Time, err error) {
 	return due, due.Add(after), nil
 }
 
-// Policy returns what the author declares, without the text.
-func (m Message) Policy() policy.Message {
-	return policy.Message{
-		Origin: "broadcast", Promotional: m.Promotional, Tag: m.Tag, UseCase: m.UseCase, Healthcare: m.Healthcare, Discloses: m.Discloses,
-	}
-}
-
 // Broadcast is a document with what became of it.
 type Broadcast struct {
 	Spec       Spec       `json:"spec"`
@@ -163,6 +157,9 @@ type Broadcast struct {
 	Snapshot   *Snapshot  `json:"snapshot,omitempty"` // nil until the audience is frozen
 	Trace      string     `json:"trace,omitempty"`    // W3C traceparent of the launch
 	Frozen     *FreezeLog `json:"frozen,omitempty"`
+
+	// Template is the one that the message names, as it was at the launch.
+	Template *content.Template `json:"template,omitempty"`
 
 	Acknowledged []Acknowledged `json:"acknowledged,omitempty"` // warnings, at the launch; it belongs to that launch
 }

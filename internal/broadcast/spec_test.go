@@ -97,7 +97,11 @@ func TestSource(t *testing.T) {
 
 func TestPolicyMessage(t *testing.T) {
 	t.Parallel()
-	got := Message{Text: "secret", Promotional: true, Tag: "HUMAN_AGENT"}.Policy()
+	w, err := NewWording(Message{Text: "secret", Promotional: true, Tag: "HUMAN_AGENT"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := w.Policy()
 	if got.Origin != "broadcast" || !got.Promotional || got.Tag != "HUMAN_AGENT" || got.Text != "" {
 		t.Errorf("Policy() = %+v, want %+v", got, policy.Message{Origin: "broadcast", Promotional: true, Tag: "HUMAN_AGENT"})
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/secret"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
@@ -24,11 +25,24 @@ type Account struct {
 // Message is one rendered message, ready for the wire.
 type Message struct {
 	Job       string // job id; travels as metadata, so that an echo names the job
-	Recipient string // PSID, IGSID or E.164 number
+	Recipient string // PSID, IGSID or E.164 number; or what To says
+	To        RecipientKind
 	Type      string // messaging_type: RESPONSE, UPDATE, MESSAGE_TAG, UTILITY
 	Tag       string // with MESSAGE_TAG
 	Text      string
+	Body      *content.Body // beside the text, or in its place; nil: a plain text
 }
+
+// RecipientKind says what names the recipient. All but the contact serve once.
+type RecipientKind uint8
+
+// The kinds of recipients.
+const (
+	ToContact RecipientKind = iota // the contact's own address
+	ToComment                      // the id of a comment, which its author is answered to in private
+	ToPost                         // the id of a visitor's post, the same
+	ToToken                        // the token of one notification
+)
 
 // Outcome says what is known of one message after a call.
 type Outcome uint8

@@ -68,7 +68,8 @@ func writeBroadcast(t *console.Terminal, b client.Broadcast) error {
 	}
 	fmt.Fprintf(t, "%s  %s\n\n", t.Paint(console.Bold, b.ID), t.Paint(stateColor(b.State), b.State))
 	err := writeFields(t, []field{
-		{"sender", b.Sender}, {"text", b.Spec.Message.Text}, {"promotional", ifSo(b.Spec.Message.Promotional, "yes")}, {"tag", b.Spec.Message.Tag},
+		{"sender", b.Sender}, {"text", b.Spec.Message.Text}, {"with", shows(b.Spec.Message)}, {"template", b.Spec.Message.Template}, {"via", b.Spec.Message.Via},
+		{"promotional", ifSo(b.Spec.Message.Promotional, "yes")}, {"tag", b.Spec.Message.Tag},
 		{"declares", declared(b.Spec.Message)},
 		{"labels", strings.Join(b.Spec.Audience.Labels, ", ")}, {"without", strings.Join(b.Spec.Audience.ExcludeLabels, ", ")}, {"where", b.Spec.Audience.Where},
 		{"at", b.Spec.Schedule.At}, {"pace", pace}, {"expires after", b.Spec.ExpiresAfter}, {"source", b.Source},
@@ -81,6 +82,23 @@ func writeBroadcast(t *console.Terminal, b client.Broadcast) error {
 	p := progressView{progress: b.Progress, id: b.ID}
 	fmt.Fprintf(t, "\n%s\n", strings.Join(append([]string{t.Bar(outcomes(b.Progress.Counts), b.Progress.Audience, t.Width())}, p.legend(t)...), "\n"))
 	return reasonTable(t, byCount(b.Progress.ByReason), b.Progress.Audience, console.Yellow)
+}
+
+// shows names what a message carries beside a text, or in its place.
+func shows(m client.Message) string {
+	var words []string
+	if m.Attachment != nil {
+		words = append(words, "an attachment of type "+m.Attachment.Type)
+	}
+	for _, c := range []struct {
+		n    int
+		name string
+	}{{len(m.Elements), "elements"}, {len(m.Buttons), "buttons"}, {len(m.QuickReplies), "quick replies"}} {
+		if c.n > 0 {
+			words = append(words, console.Count(c.n)+" "+c.name)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // declared is what the author says of a message beside promotion and tag.

@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/plan"
@@ -28,7 +29,7 @@ type Check struct {
 	Sees      func(sender string) bool // whether whoever applies may know of a sender; nil: of all
 	Sender    func(s *sender.Spec) error
 	Hook      func(h *hook.Spec) error
-	Broadcast func(b *broadcast.Spec, s *sender.Spec) (warnings []string, err error)
+	Broadcast func(p *Planned, s *sender.Spec) (warnings []string, err error)
 }
 
 func (c Check) sees(sender string) bool { return c.Sees == nil || c.Sees(sender) }
@@ -43,10 +44,13 @@ type change struct {
 // are checked before the first is stored; its errors are *Error where a
 // document is at fault.
 func (s *Store) Apply(ctx context.Context, file string, docs []Document, check Check) ([]Applied, error) {
-	senders := map[string]*sender.Spec{}
+	here := beside{senders: map[string]*sender.Spec{}, templates: map[string]*content.Template{}}
 	for _, d := range docs {
 		if d.Sender != nil {
-			senders[d.Sender.ID] = d.Sender
+			here.senders[d.Sender.ID] = d.Sender
+		}
+		if d.Template != nil {
+			here.templates[d.Template.ID] = d.Template
 		}
 	}
 	changes := make([]change, len(docs))
@@ -59,8 +63,10 @@ func (s *Store) Apply(ctx context.Context, file string, docs []Document, check C
 			changes[i], err = s.changeHook(ctx, d.Hook, check)
 		case d.Endpoint != nil:
 			changes[i], err = s.changeEndpoint(ctx, d.Endpoint)
+		case d.Template != nil:
+			changes[i], err = s.changeTemplate(ctx, d.Template, check)
 		default:
-			changes[i], err = s.changeBroadcast(ctx, d.Broadcast, senders[d.Broadcast.Sender], check)
+			changes[i], err = s.changeBroadcast(ctx, d.Broadcast, here, check)
 		}
 		if err != nil {
 			return nil, &Error{File: file, Line: d.lineOf(err), Err: err}
@@ -78,7 +84,15 @@ func (s *Store) Apply(ctx context.Context, file string, docs []Document, check C
 	return out, nil
 }
 
-func (s *Store) checkBroadcast(ctx context.Context, b *broadcast.Spec, from *sender.Spec, check Check) ([]string, error) {
+// beside is what the same file defines, which a broadcast may name before it
+// is stored.
+type beside struct {
+	senders   map[string]*sender.Spec
+	templates map[string]*content.Template
+}
+
+func (s *Store) checkBroadcast(ctx context.Context, b *broadcast.Spec, here beside, check Check) ([]string, error) {
+	from := here.senders[b.Sender]
 	if _, err := plan.NewSelector(b.Audience); err != nil {
 		return nil, fmt.Errorf("broadcast %s: %w", b.ID, err)
 	}
@@ -91,10 +105,20 @@ func (s *Store) checkBroadcast(ctx context.Context, b *broadcast.Spec, from *sen
 			return nil, err
 		}
 	}
-	if check.Broadcast == nil {
-		return nil, nil
+	p, err := s.planned(ctx, b, here.templates[b.Message.Template])
+	if err != nil || check.Broadcast == nil {
+		return nil, err
 	}
-	return check.Broadcast(b, from)
+	return check.Broadcast(p, from)
+}
+
+// planned is Plan for a broadcast whose template may stand beside it.
+func (s *Store) planned(ctx context.Context, b *broadcast.Spec, t *content.Template) (*Planned, error) {
+	draft := &broadcast.Broadcast{Spec: *b}
+	if t != nil && (t.Sender == "" || t.Sender == b.Sender) {
+		return Plan(draft, t)
+	}
+	return s.Plan(ctx, draft)
 }
 
 // seen is Sender for whoever may not know of all.
@@ -168,10 +192,21 @@ func replace[T any](c change, old, n *T, err error, store func(context.Context) 
 	return c, nil
 }
 
-func (s *Store) changeBroadcast(ctx context.Context, n *broadcast.Spec, from *sender.Spec, check Check) (change, error) {
+// changeTemplate lets whoever may not know of all senders change only what is
+// of theirs. What was launched keeps the template that it was launched with.
+func (s *Store) changeTemplate(ctx context.Context, n *content.Template, check Check) (change, error) {
+	c := change{Applied: Applied{Kind: "Template", ID: n.ID}}
+	old, rev, err := s.Template(ctx, n.ID)
+	if err == nil && !check.sees(old.Sender) {
+		return c, fmt.Errorf("template %s: the id is taken; give it another", n.ID)
+	}
+	return replace(c, old, n, err, func(ctx context.Context) error { _, err := s.PutTemplate(ctx, n, rev); return err })
+}
+
+func (s *Store) changeBroadcast(ctx context.Context, n *broadcast.Spec, here beside, check Check) (change, error) {
 	c := change{Applied: Applied{Kind: "Broadcast", ID: n.ID, Action: "created"}}
 	var err error
-	if c.Warnings, err = s.checkBroadcast(ctx, n, from, check); err != nil {
+	if c.Warnings, err = s.checkBroadcast(ctx, n, here, check); err != nil {
 		return c, err
 	}
 	old, rev, err := s.Broadcast(ctx, n.ID)

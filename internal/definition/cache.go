@@ -2,6 +2,7 @@ package definition
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/sender"
 )
 
@@ -30,11 +32,51 @@ type Cache struct {
 
 type account struct{ channel, id string }
 
-// Planned is a broadcast as it was launched, with its text parsed.
+// Planned is a broadcast as it was launched, or would be, with its message
+// read.
 type Planned struct {
 	Spec  broadcast.Spec
-	Text  *broadcast.Template
+	Says  *broadcast.Wording
 	Trace string // W3C traceparent of the launch
+}
+
+// Plan reads a broadcast's message. t is the template that it names, nil where
+// it names none.
+func Plan(b *broadcast.Broadcast, t *content.Template) (*Planned, error) {
+	if name := b.Spec.Message.Template; (name != "") != (t != nil) {
+		return nil, fmt.Errorf("broadcast %s: template %s: %w", b.Spec.ID, name, ErrNotFound)
+	}
+	says, err := broadcast.NewWording(b.Spec.Message, t)
+	if err != nil {
+		return nil, fmt.Errorf("broadcast %s: message.%w", b.Spec.ID, err)
+	}
+	return &Planned{Spec: b.Spec, Says: says, Trace: b.Trace}, nil
+}
+
+// Plan reads a broadcast's message with the template that it was launched
+// with; before that, with the one that is defined now.
+func (s *Store) Plan(ctx context.Context, b *broadcast.Broadcast) (*Planned, error) {
+	t, err := s.TemplateOf(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return Plan(b, t)
+}
+
+// TemplateOf returns the template of a broadcast's message, nil for none.
+func (s *Store) TemplateOf(ctx context.Context, b *broadcast.Broadcast) (*content.Template, error) {
+	name := b.Spec.Message.Template
+	if b.Template != nil || name == "" {
+		return b.Template, nil
+	}
+	t, _, err := s.Template(ctx, name)
+	switch {
+	case errors.Is(err, ErrNotFound) || err == nil && t.Sender != "" && t.Sender != b.Spec.Sender:
+		return nil, fmt.Errorf("broadcast %s: message.template %s is not defined for sender %s; apply its Template document first", b.Spec.ID, name, b.Spec.Sender)
+	case err != nil:
+		return nil, err
+	}
+	return t, nil
 }
 
 // NewCache returns a cache that hears of changed senders until ctx ends.
@@ -134,11 +176,9 @@ func (c *Cache) Broadcast(ctx context.Context, source string) (*Planned, error) 
 	if err != nil {
 		return nil, err
 	}
-	t, err := broadcast.ParseTemplate(b.Spec.Message.Text)
-	if err != nil {
-		return nil, fmt.Errorf("source %s: %w", source, err)
+	if p, err = Plan(b, b.Template); err != nil {
+		return nil, err
 	}
-	p = &Planned{Spec: b.Spec, Text: t, Trace: b.Trace}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.broadcasts) >= maxCached {

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/sender"
@@ -27,6 +28,7 @@ type Document struct {
 	Broadcast *broadcast.Spec
 	Hook      *hook.Spec
 	Endpoint  *endpoint.Spec
+	Template  *content.Template
 	Line      int // of the file, where the document begins
 
 	fields map[string]int // lines of its fields by path, such as message.text
@@ -107,6 +109,8 @@ func (d Document) head() (kind, id, of string) {
 		return "Hook", d.Hook.ID, ""
 	case d.Endpoint != nil:
 		return "Endpoint", d.Endpoint.ID, ""
+	case d.Template != nil:
+		return "Template", d.Template.ID, d.Template.Sender
 	default:
 		return "Broadcast", d.Broadcast.ID, d.Broadcast.Sender
 	}
@@ -151,16 +155,33 @@ func decodeOne(n *yaml.Node) (Document, error) {
 			return d, err
 		}
 		return d, d.locate(d.Endpoint.Validate())
+	case "Template":
+		d.Template = &content.Template{}
+		if err := strict(n, d.Template); err != nil {
+			return d, err
+		}
+		return d, d.locate(checkTemplate(d.Template))
 	case "":
 		return d, errors.New("no kind: want " + kinds)
-	case "Template", "Flow":
+	case "Flow":
 		return d, fmt.Errorf("kind %s can't be applied by this version; want %s", head.Kind, kinds)
 	}
 	return d, fmt.Errorf("kind %q: want %s", head.Kind, kinds)
 }
 
 // kinds are the documents that can be applied.
-const kinds = "kind: Sender, Hook, Endpoint or Broadcast"
+const kinds = "kind: Sender, Hook, Endpoint, Template or Broadcast"
+
+// checkTemplate looks at a template, and whether its fields can be filled in.
+func checkTemplate(t *content.Template) error {
+	if err := t.Validate(); err != nil {
+		return err
+	}
+	if _, err := broadcast.NewWording(broadcast.Message{Template: t.ID}, t); err != nil {
+		return fmt.Errorf("template %s: %w", t.ID, err)
+	}
+	return nil
+}
 
 // strict decodes a node into a struct and refuses what the decoder is lenient
 // about. The node is checked itself, since encoding it again would lose its

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/sender"
@@ -184,6 +185,19 @@ func (s *Store) Hook(ctx context.Context, id string) (*hook.Spec, uint64, error)
 func (s *Store) PutHook(ctx context.Context, v *hook.Spec, rev uint64) (uint64, error) {
 	return put(ctx, s, "hook", v.ID, v, rev)
 }
+
+// Template returns a template and its revision.
+func (s *Store) Template(ctx context.Context, id string) (*content.Template, uint64, error) {
+	return get[content.Template](ctx, s, "template", id)
+}
+
+// PutTemplate stores a template at the revision that it was read at.
+func (s *Store) PutTemplate(ctx context.Context, v *content.Template, rev uint64) (uint64, error) {
+	return put(ctx, s, "template", v.ID, v, rev)
+}
+
+// Templates returns the ids of all templates, sorted.
+func (s *Store) Templates(ctx context.Context) ([]string, error) { return s.ids(ctx, "template.") }
 
 // Hooks returns the ids of all hooks, sorted.
 func (s *Store) Hooks(ctx context.Context) ([]string, error) { return s.ids(ctx, "hook.") }

@@ -263,6 +263,10 @@ func testIDs(t *testing.T, s *Store) {
 }
 
 func testApply(t *testing.T, s *Store) {
+	const (
+		order = "kind: Template\nid: order\ntype: mtm\ntag: HUMAN_AGENT\ntext: Order {{.order}}\n"
+		mail  = "kind: Broadcast\nid: mail\nsender: bakery\nmessage:\n  template: order\n"
+	)
 	both := menu + "---\n" + bakery
 	for _, c := range []struct{ name, file, want, err string }{
 		{"a broadcast without its sender", menu, "", "f:3: broadcast menu: sender bakery is not defined; apply its Sender document first"},
@@ -273,6 +277,12 @@ func testApply(t *testing.T, s *Store) {
 		{"changed", menu + "pace: {per_second: 5}\n---\n" + bakery + "batch: true\n", "broadcast menu updated, sender bakery updated", ""},
 		{"another account", strings.Replace(bakery, "1234567890", "2", 1), "", "f:3: sender bakery: channel and account can't change, since its contacts are known by them; give the other account its own id"},
 		{"another channel", strings.Replace(bakery, "messenger", "instagram", 1), "", "f:3: sender bakery: channel and account can't change, since its contacts are known by them; give the other account its own id"},
+		{"a template that is not there", mail, "", "f:5: broadcast mail: message.template order is not defined for sender bakery; apply its Template document first"},
+		{"another sender's template", mail + "---\n" + strings.Replace(order, "type:", "sender: smithy\ntype:", 1), "", "f:5: broadcast mail: message.template order is not defined for sender bakery; apply its Template document first"},
+		{"a template beside its broadcast", mail + "---\n" + order, "broadcast mail created, template order created", ""},
+		{"a template again", order, "template order unchanged", ""},
+		{"a template of another text", strings.Replace(order, "Order", "Your order", 1), "template order updated", ""},
+		{"a tag against the template's", mail + "  tag: ACCOUNT_UPDATE\n", "", "f:6: broadcast mail: message.tag: template order is mapped with HUMAN_AGENT; leave it out"},
 		{"an audience of nobody knows whom", menu + "audience: {where: \"name ==\"}\n", "", "f:5: broadcast menu: audience.where: Syntax error"},
 	} {
 		got, err := apply(t, s, c.file, Check{})
@@ -283,11 +293,16 @@ func testApply(t *testing.T, s *Store) {
 			t.Errorf("%s: %T", c.name, err)
 		}
 	}
+	// Whoever may not know of all senders changes no template of others, nor one
+	// that serves all.
+	if got, err := apply(t, s, strings.Replace(order, "type:", "sender: smithy\ntype:", 1), Check{Sees: func(id string) bool { return id == "smithy" }}); err == nil || err.Error() != "f:1: template order: the id is taken; give it another" {
+		t.Errorf("a template of others: %q, %v", got, err)
+	}
 	// The check sees the sender of the file before that of the store.
 	var seen []bool
-	as, err := s.Apply(t.Context(), "f", decode(t, bakery+"---\n"+menu), Check{Broadcast: func(b *broadcast.Spec, from *sender.Spec) ([]string, error) {
+	as, err := s.Apply(t.Context(), "f", decode(t, bakery+"---\n"+menu), Check{Broadcast: func(p *Planned, from *sender.Spec) ([]string, error) {
 		seen = append(seen, from.Batch)
-		return []string{"advice on " + b.ID}, nil
+		return []string{"advice on " + p.Spec.ID}, nil
 	}})
 	if err != nil || !reflect.DeepEqual(seen, []bool{false}) || as[0].Warnings != nil || !reflect.DeepEqual(as[1].Warnings, []string{"advice on menu"}) {
 		t.Errorf("the check saw %t and gave %+v, %v", seen, as, err)
@@ -308,8 +323,8 @@ func testAllOrNone(t *testing.T, s *Store) {
 		line       string
 	}{
 		{"a sender that moved", menu + "---\n" + moved, Check{}, "f:8: "},
-		{"a check", strings.Replace(menu, "menu", "soup", 1) + "---\n" + menu, Check{Broadcast: func(b *broadcast.Spec, _ *sender.Spec) ([]string, error) {
-			if b.ID == "menu" {
+		{"a check", strings.Replace(menu, "menu", "soup", 1) + "---\n" + menu, Check{Broadcast: func(p *Planned, _ *sender.Spec) ([]string, error) {
+			if p.Spec.ID == "menu" {
 				return nil, refuse
 			}
 			return nil, nil
@@ -366,7 +381,7 @@ func testCache(t *testing.T, s *Store) {
 		t.Errorf("a source that is none: %v", err)
 	}
 	p, err := c.Broadcast(t.Context(), "menu~1")
-	if err != nil || p.Spec.ID != "menu" || p.Text == nil {
+	if err != nil || p.Spec.ID != "menu" || p.Says == nil {
 		t.Fatalf("planned %+v, %v", p, err)
 	}
 	if again, err := c.Broadcast(t.Context(), "menu~1"); err != nil || again != p {

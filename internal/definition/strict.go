@@ -3,6 +3,7 @@ package definition
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -20,6 +21,13 @@ func (e *fieldError) Error() string { return e.what }
 // paths notes the line of every field below a mapping. Aliases are not
 // followed: they may lead back to where they stand.
 func paths(n *yaml.Node, above string, lines map[string]int) {
+	if n.Kind == yaml.SequenceNode {
+		for i, item := range n.Content {
+			path := strings.TrimSuffix(above, ".") + "[" + strconv.Itoa(i) + "]"
+			lines[path] = item.Line
+			paths(item, path+".", lines)
+		}
+	}
 	if n.Kind != yaml.MappingNode {
 		return
 	}
@@ -68,15 +76,18 @@ func walk(n *yaml.Node, t reflect.Type, name string) error {
 	if t.Kind() == reflect.Int && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!float" {
 		return &fieldError{n.Line, fmt.Sprintf("%s: %s is not a whole number", name, n.Value)}
 	}
+	if n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice {
+		for _, item := range n.Content {
+			if err := walk(item, t.Elem(), name); err != nil {
+				return err
+			}
+		}
+	}
 	if n.Kind != yaml.MappingNode || t.Kind() != reflect.Struct {
 		return nil
 	}
 	types := make(map[string]reflect.Type, t.NumField())
-	want := make([]string, 0, t.NumField())
-	for f := range t.Fields() {
-		tag, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		types[tag], want = f.Type, append(want, tag)
-	}
+	want := fieldsOf(t, types)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		ft, ok := types[key.Value]
@@ -88,4 +99,18 @@ func walk(n *yaml.Node, t reflect.Type, name string) error {
 		}
 	}
 	return nil
+}
+
+// fieldsOf fills types in with a struct's fields by name, those of inlined
+// structs among them, and returns the names in order.
+func fieldsOf(t reflect.Type, types map[string]reflect.Type) (names []string) {
+	for f := range t.Fields() {
+		tag, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if options == "inline" {
+			names = append(names, fieldsOf(f.Type, types)...)
+			continue
+		}
+		types[tag], names = f.Type, append(names, tag)
+	}
+	return names
 }

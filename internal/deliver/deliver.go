@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
@@ -418,16 +419,22 @@ func defect(v any) slog.Value {
 }
 
 func (r *run) message(t *task) channel.Message {
-	typ, tag := wireType(t.decision.Verdict.Rule, r.plan.Spec.Message.Tag)
+	says := t.decision.Says
+	typ, tag := wireType(t.decision.Verdict.Rule, r.plan.Says.Policy().Tag, says.Body)
 	return channel.Message{
-		Job: r.source.Job(t.ref.Contact).String(), Recipient: t.decision.Address, Type: typ, Tag: tag, Text: t.decision.Text,
+		Job: r.source.Job(t.ref.Contact).String(), Recipient: t.decision.Address, Type: typ, Tag: tag, Text: says.Text, Body: says.Body,
 	}
 }
 
 // wireType says how the platform is told by which permission a message goes.
-// Inside a window a tag is not put on the wire.
-func wireType(rule, tag string) (messagingType, onWire string) {
+// Inside a window a tag is not put on the wire; a utility template goes as one
+// in and outside.
+func wireType(rule, tag string, body *content.Body) (messagingType, onWire string) {
 	switch {
+	case body != nil && body.Utility != nil:
+		return "UTILITY", ""
+	case rule == "customer_feedback":
+		return "MESSAGE_TAG", "CUSTOMER_FEEDBACK"
 	case rule == "standard_window", rule == "ad_window", rule == "plus_one", tag == "":
 		return "UPDATE", ""
 	default:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
@@ -134,11 +135,18 @@ func TestTimesFitIntoEachOther(t *testing.T) {
 }
 
 func TestWireType(t *testing.T) {
-	for _, c := range []struct{ rule, tag, typ, onWire string }{
-		{"standard_window", "HUMAN_AGENT", "UPDATE", ""}, {"ad_window", "X", "UPDATE", ""}, {"plus_one", "X", "UPDATE", ""},
-		{"human_agent", "HUMAN_AGENT", "MESSAGE_TAG", "HUMAN_AGENT"}, {"utility", "", "UPDATE", ""},
+	utility, feedback := &content.Body{Utility: &content.Utility{}}, &content.Body{Feedback: &content.Feedback{}}
+	for _, c := range []struct {
+		rule, tag   string
+		body        *content.Body
+		typ, onWire string
+	}{
+		{"standard_window", "HUMAN_AGENT", nil, "UPDATE", ""}, {"ad_window", "X", nil, "UPDATE", ""}, {"plus_one", "X", nil, "UPDATE", ""},
+		{"human_agent", "HUMAN_AGENT", nil, "MESSAGE_TAG", "HUMAN_AGENT"}, {"human_agent", "HUMAN_AGENT", &content.Body{}, "MESSAGE_TAG", "HUMAN_AGENT"},
+		{"utility", "", utility, "UTILITY", ""}, {"standard_window", "", utility, "UTILITY", ""}, {"utility", "HUMAN_AGENT", utility, "UTILITY", ""},
+		{"customer_feedback", "", feedback, "MESSAGE_TAG", "CUSTOMER_FEEDBACK"}, {"standard_window", "", feedback, "UPDATE", ""},
 	} {
-		if typ, tag := wireType(c.rule, c.tag); typ != c.typ || tag != c.onWire {
+		if typ, tag := wireType(c.rule, c.tag, c.body); typ != c.typ || tag != c.onWire {
 			t.Errorf("%+v: %s %q", c, typ, tag)
 		}
 	}

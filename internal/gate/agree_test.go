@@ -70,14 +70,14 @@ func TestAuthorSaysWhatTheRulebookSays(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	s := &sender.Spec{ID: "s", Channel: "messenger"}
 	b := &broadcast.Spec{ID: "b", Sender: "s", Message: broadcast.Message{Text: "Hello"}}
-	if _, err := gate.NewRules(policy.Default()).Author(b, s, at); err != nil {
+	if _, err := gate.NewRules(policy.Default()).Author(plannedAs(t, *b), s, at); err != nil {
 		t.Errorf("the built-in rulebook: %v", err)
 	}
 	none := edited(t, "id: standard_window\n", "id: standard_window\n    to: 2026-01-01\n")
-	if _, err := gate.NewRules(none).Author(b, s, at); err != nil {
+	if _, err := gate.NewRules(none).Author(plannedAs(t, *b), s, at); err != nil {
 		t.Errorf("a rulebook that leaves the window after an ad's message: %v", err)
 	}
-	_, err := gate.NewRules(none).Author(b, s, time.Date(2026, 9, 27, 23, 59, 59, 999999999, time.UTC)) // that one is not in force yet
+	_, err := gate.NewRules(none).Author(plannedAs(t, *b), s, time.Date(2026, 9, 27, 23, 59, 59, 999999999, time.UTC)) // that one is not in force yet
 	if u, ok := errors.AsType[*gate.Unsendable](err); !ok || u.ID != "b" || u.Verdict.Reason != reason.WindowClosed || !strings.HasPrefix(err.Error(), "broadcast b can never be sent: ") {
 		t.Errorf("a rulebook without a window in force: %v", err)
 	}
@@ -169,24 +169,30 @@ func stated(t *testing.T, c policy.Case) (*sender.Spec, contact.Record, *definit
 	}
 	b := broadcast.Spec{ID: "b", Sender: "s", Message: broadcast.Message{
 		Text: c.Message.Text, Promotional: c.Message.Promotional, Tag: c.Message.Tag,
-		UseCase: c.Message.UseCase, Healthcare: c.Message.Healthcare, Discloses: c.Message.Discloses,
+		UseCase: c.Message.UseCase, Healthcare: c.Message.Healthcare, Discloses: c.Message.Discloses, Via: c.Message.Via,
 	}}
+	if c := c.Facts.Comment; !c.At.IsZero() {
+		r.Comments = []contact.Permission{{ID: "c", At: c.At, Used: c.Replied, Live: c.LiveOver}}
+	}
+	if c := c.Facts.OneTimeToken; !c.Created.IsZero() {
+		r.Tokens = []contact.Permission{{ID: "t", At: c.Created, Used: c.Used}}
+	}
 	// Braces would be template actions, and half a check is none: whatever
 	// does not come back as it was can't be stated.
 	if strings.Contains(c.Message.Text, "{{") {
 		return nil, r, nil, false
 	}
 	g := gate.NewZones()
-	ps, f, m := s.Policy(g.Load), r.Facts(g.Load), b.Message.Policy()
+	p, err := definition.Plan(&broadcast.Broadcast{Spec: b}, nil)
+	if err != nil {
+		return nil, r, nil, false
+	}
+	ps, f, m := s.Policy(g.Load), r.Facts(g.Load), p.Says.Policy()
 	m.Text, ps.Paused = c.Message.Text, c.Sender.Paused
 	if !alike(ps, c.Sender) || !alike(f, c.Facts) || !alike(m, c.Message) {
 		return nil, r, nil, false
 	}
-	text, err := broadcast.ParseTemplate(c.Message.Text)
-	if err != nil {
-		return nil, r, nil, false
-	}
-	return s, r, &definition.Planned{Spec: b, Text: text}, true
+	return s, r, p, true
 }
 
 func zoneName(z *time.Location) string {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
@@ -27,21 +28,32 @@ func (u *Unsendable) Error() string {
 // all advice that it may get, and a warning in words for what mostly will not
 // be sent. What a template renders to differs by contact and is judged then;
 // advice is about the author's own words, which stand in it.
-func (g Rules) Author(b *broadcast.Spec, s *sender.Spec, now time.Time) (warnings []string, err error) {
-	at, m, ps := dueOf(b, now), b.Message.Policy(), s.Policy(g.zones.Load)
-	m.Text = b.Message.Text
+func (g Rules) Author(p *definition.Planned, s *sender.Spec, now time.Time) (warnings []string, err error) {
+	b := &p.Spec
+	at, m, ps := dueOf(b, now), p.Says.Policy(), s.Policy(g.zones.Load)
+	m.Text, m.Words = p.Says.Written()
 	warnings = slices.Clone(policy.Advise(g.book, at, &m, &ps))
 	if strings.Contains(m.Text, "{{") {
 		m.Text = "text"
 	}
+	if strings.Contains(m.Words, "{{") {
+		m.Words = ""
+	}
 	says := func(f policy.Facts) policy.Verdict { return policy.Evaluate(g.book, at, &m, &f, &ps) }
 	recent := at.Add(-time.Minute)
-	inside := says(policy.Facts{LastInbound: recent, AdMessageAt: recent, SMSConsent: true})
+	inside := says(policy.Facts{LastInbound: recent, AdMessageAt: recent, SMSConsent: true,
+		Comment: policy.Comment{At: recent}, OneTimeToken: policy.OneTimeToken{Created: recent}})
 	if inside.Kind == policy.Block {
 		return nil, &Unsendable{b.ID, inside}
 	}
+	if err := p.Says.Check(ps.Channel); err != nil { // the channel's own limits: to the rules it is a message without content
+		m.Text, m.Words, m.HasTemplate = "", "", false
+		refused := says(policy.Facts{LastInbound: recent, SMSConsent: true})
+		refused.Evidence.Note = "message." + err.Error()
+		return nil, &Unsendable{b.ID, refused}
+	}
 	outside := says(policy.Facts{LastInbound: at.Add(-g.book.Window()), SMSConsent: true})
-	if m.Tag != "" && outside.Kind == policy.Block {
+	if (m.Tag != "" || m.HasTemplate && m.Template.Kind != "") && m.Via == "" && outside.Kind == policy.Block {
 		warnings = append(warnings, fmt.Sprintf("outside the window nobody gets it: %s", outside.Explain()))
 	}
 	return append(warnings, late(b, inside, now)...), nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
@@ -35,7 +36,7 @@ func TestAdviceForAuthors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := &broadcast.Spec{ID: "b", Message: c.message}
 			s := &sender.Spec{ID: "s", Channel: c.channel, Capabilities: []string{"news"}}
-			warnings, err := usual().Author(b, s, now)
+			warnings, err := usual().Author(plannedAs(t, *b), s, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,12 +66,12 @@ func TestAdviceOnAnAdsWindow(t *testing.T) {
 	rules := gate.NewRules(book)
 	b := &broadcast.Spec{ID: "b", Message: broadcast.Message{Text: "Hello"}}
 	for channel, want := range map[string][]string{"messenger": {"ads_are_personal", "bulk_discouraged"}, "instagram": {"ads_are_personal"}} {
-		if got, err := rules.Author(b, &sender.Spec{ID: "s", Channel: channel}, now); err != nil || !slices.Equal(got, want) {
+		if got, err := rules.Author(plannedAs(t, *b), &sender.Spec{ID: "s", Channel: channel}, now); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: %q, %v, want %q", channel, got, err, want)
 		}
 	}
 	before := now.AddDate(0, -3, 0) // that window is not there yet
-	if got, err := rules.Author(b, &sender.Spec{ID: "s", Channel: "messenger"}, before); err != nil || !slices.Equal(got, []string{"bulk_discouraged"}) {
+	if got, err := rules.Author(plannedAs(t, *b), &sender.Spec{ID: "s", Channel: "messenger"}, before); err != nil || !slices.Equal(got, []string{"bulk_discouraged"}) {
 		t.Errorf("before there is such a window: %q, %v", got, err)
 	}
 }
@@ -118,6 +119,11 @@ func TestAuthorRefusesAndWarns(t *testing.T) {
 		"a request for card data":    {spec: broadcast.Spec{Message: broadcast.Message{Text: "Please send us your card number"}}, err: "payment_data_requested"},
 		"too long for everybody":     {spec: broadcast.Spec{Message: broadcast.Message{Text: strings.Repeat("x", 2001)}}, err: "text_too_long"},
 		"too long for some":          {spec: broadcast.Spec{Message: broadcast.Message{Text: strings.Repeat("x", 2001) + "{{.name}}"}}},
+		"more than a platform takes": {spec: broadcast.Spec{Message: broadcast.Message{Text: strings.Repeat("x", 641), Parts: content.Parts{Buttons: []content.Button{{Title: "t", Payload: "p"}}}}}, err: "broadcast b can never be sent: template_invalid: message.text with buttons has more than 640 characters"},
+		"a card number on a button":  {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Parts: content.Parts{Buttons: []content.Button{{Title: "4111 1111 1111 1111", Payload: "p"}}}}}, err: "card_number"},
+		"one that can't be told yet": {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Parts: content.Parts{Buttons: []content.Button{{Title: "4111 1111 1111 1111 {{.name}}", Payload: "p"}}}}}},
+		"a private reply":            {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Via: broadcast.PrivateReply}}},
+		"no such permission":         {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Via: broadcast.OneTimeNotification}}, err: "capability_missing"},
 		"healthcare":                 {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Healthcare: true}}, err: "healthcare_content"},
 		"a tag that nobody knows":    {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Tag: "NOPE"}}, warns: "outside the window nobody gets it: tag_unknown"},
 		"under a longer window":      {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Tag: "NOPE"}}, book: longer, warns: "outside the window nobody gets it: tag_unknown"},
@@ -132,7 +138,7 @@ func TestAuthorRefusesAndWarns(t *testing.T) {
 				rules = gate.NewRules(c.book)
 			}
 			c.spec.ID = "b"
-			warnings, err := rules.Author(&c.spec, &sender.Spec{ID: "s", Channel: "messenger", QuietHours: c.quiet}, now)
+			warnings, err := rules.Author(plannedAs(t, c.spec), &sender.Spec{ID: "s", Channel: "messenger", QuietHours: c.quiet}, now)
 			said := strings.Join(warnings, "; ")
 			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Fatalf("%v, want %q", err, c.err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
@@ -66,10 +67,10 @@ const (
 type Decision struct {
 	Do      Do
 	Verdict policy.Verdict
-	Closed  job.State // with Drop: Cancelled or Expired
-	Text    string    // as rendered, with Send
-	Address string    // with Send
-	Facts   uint64    // the watermark that it was decided on
+	Closed  job.State          // with Drop: Cancelled or Expired
+	Says    broadcast.Rendered // with Send
+	Address string             // with Send
+	Facts   uint64             // the watermark that it was decided on
 }
 
 // Retry is how long a job that was given back for no reason of its own waits.
@@ -109,9 +110,12 @@ func (g Rules) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec,
 		d.Verdict = policy.Verdict{Kind: policy.Hold, Reason: reason.SenderPaused, Evidence: policy.Evidence{Note: "the broadcast is paused"}}
 		return d
 	}
-	text, rerr := p.Text.Render(*r)
-	m := p.Spec.Message.Policy()
-	m.Text = text
+	says, rerr := p.Says.Render(*r)
+	m := p.Says.Policy()
+	m.Text, m.Words = says.Text, says.Words
+	if rerr != nil { // which the rules then find to be a message without content
+		m.Text, m.Words, m.HasTemplate = "", "", false
+	}
 	ps := s.Policy(g.zones.Load)
 	ps.Paused = l.Sender != nil && l.Sender.State == facts.Paused
 	f := r.Facts(g.zones.Load)
@@ -124,7 +128,7 @@ func (g Rules) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec,
 	}
 	switch d.Verdict.Kind {
 	case policy.Send:
-		d.Do, d.Text, d.Address = Send, text, r.Address
+		d.Do, d.Says, d.Address = Send, says, r.Address
 	case policy.Block:
 		d.Do = Block
 	case policy.Hold:

@@ -22,11 +22,16 @@ func usual() gate.Rules { return gate.NewRules(policy.Default()) }
 
 func planned(t *testing.T, text string) *definition.Planned {
 	t.Helper()
-	tpl, err := broadcast.ParseTemplate(text)
+	return plannedAs(t, broadcast.Spec{Message: broadcast.Message{Text: text}})
+}
+
+func plannedAs(t *testing.T, b broadcast.Spec) *definition.Planned {
+	t.Helper()
+	p, err := definition.Plan(&broadcast.Broadcast{Spec: b}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &definition.Planned{Spec: broadcast.Spec{Message: broadcast.Message{Text: text}}, Text: tpl}
+	return p
 }
 
 func TestJudge(t *testing.T) {
@@ -88,8 +93,8 @@ func TestJudge(t *testing.T) {
 			if d.Do != c.do || d.Verdict.Reason != c.reason || d.Closed != c.closed || d.Facts != 7 {
 				t.Errorf("decision %+v, want do %d, %q, closed %q", d, c.do, c.reason, c.closed)
 			}
-			if sends := d.Do == gate.Send; sends != (d.Text != "") || sends != (d.Address == "1") || sends != (d.Verdict.Kind == policy.Send) {
-				t.Errorf("text %q and address %q of %+v", d.Text, d.Address, d)
+			if sends := d.Do == gate.Send; sends != (d.Says.Text != "") || sends != (d.Address == "1") || sends != (d.Verdict.Kind == policy.Send) {
+				t.Errorf("text %q and address %q of %+v", d.Says.Text, d.Address, d)
 			}
 			if d.Do == gate.Hold && !d.Verdict.Until.Equal(time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)) {
 				t.Errorf("held until %s", d.Verdict.Until)
@@ -128,7 +133,7 @@ func TestAuthor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &broadcast.Spec{ID: "b", Message: c.message}
-			warnings, err := usual().Author(b, &sender.Spec{ID: "s", Channel: "messenger"}, now)
+			warnings, err := usual().Author(plannedAs(t, *b), &sender.Spec{ID: "s", Channel: "messenger"}, now)
 			if (err == nil) != (c.refused == "") || err != nil && !strings.Contains(err.Error(), c.refused) {
 				t.Errorf("refused with %v, want %q", err, c.refused)
 			}

@@ -343,7 +343,7 @@ func TestRolesSuffice(t *testing.T) {
 			r.Apply(t, bakery)
 			r.Contacts(t, "bakery", 5)
 			r.Update(t, "bakery", contact.Update{Address: rig.Address(3), OptOut: &contact.OptOut{Scope: contact.All, At: time.Now()}})
-			_, err := s.Launch(t.Context(), "spring", func(*broadcast.Spec, *sender.Spec, time.Time) ([]broadcast.Acknowledged, error) { return nil, nil })
+			_, err := s.Launch(t.Context(), "spring", func(*definition.Planned, *sender.Spec, time.Time) ([]broadcast.Acknowledged, error) { return nil, nil })
 			rig.Must(t, err)
 			var b *broadcast.Broadcast
 			rig.Until(t, "the broadcast is done", func() bool {

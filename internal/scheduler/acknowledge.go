@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
@@ -17,7 +18,7 @@ import (
 // error refuses the launch, and nothing changes; the warnings that it returns
 // are stored with the broadcast as acknowledged. It is asked again where the
 // draft or the sender changes meanwhile.
-type Approve func(b *broadcast.Spec, from *sender.Spec, now time.Time) ([]broadcast.Acknowledged, error)
+type Approve func(p *definition.Planned, from *sender.Spec, now time.Time) ([]broadcast.Acknowledged, error)
 
 // Unacknowledged is a launch that waits for its author: the rulebook wants
 // these warnings acknowledged first.
@@ -56,8 +57,9 @@ func (n *Needless) Error() string {
 // these codes: all that the rulebook asks for, and no others. Its errors are
 // *gate.Unsendable, *Needless, and *Unacknowledged with what is missing.
 func Acknowledge(g gate.Rules, codes []string) Approve {
-	return func(b *broadcast.Spec, from *sender.Spec, now time.Time) ([]broadcast.Acknowledged, error) {
-		warnings, err := g.Author(b, from, now)
+	return func(p *definition.Planned, from *sender.Spec, now time.Time) ([]broadcast.Acknowledged, error) {
+		b := &p.Spec
+		warnings, err := g.Author(p, from, now)
 		if err != nil {
 			return nil, err
 		}
@@ -97,11 +99,20 @@ func needless(codes []string, asked []policy.Warning) *Needless {
 }
 
 // approve asks until the sender that was looked at is the one that is stored.
-// How a sender changes after the launch is the gate's to judge.
+// How a sender changes after the launch is the gate's to judge. The template
+// stays with the broadcast as it was looked at.
 func (s *Scheduler) approve(ctx context.Context, b *broadcast.Broadcast, now time.Time, approve Approve) error {
+	var err error
+	if b.Template, err = s.Defs.TemplateOf(ctx, b); err != nil {
+		return err
+	}
+	p, err := definition.Plan(b, b.Template)
+	if err != nil {
+		return err
+	}
 	from, rev, err := s.Defs.Sender(ctx, b.Spec.Sender)
 	for err == nil {
-		said, refused := approve(&b.Spec, from, now)
+		said, refused := approve(p, from, now)
 		if refused != nil {
 			return refused
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/scheduler"
@@ -84,7 +85,7 @@ func TestAcknowledge(t *testing.T) {
 				c.message.Text = "Hello"
 			}
 			b := &broadcast.Spec{ID: "b", Message: c.message, Schedule: broadcast.Schedule{At: c.at}}
-			got, err := scheduler.Acknowledge(rulesOf(t, c.book), c.codes)(b, from, now)
+			got, err := scheduler.Acknowledge(rulesOf(t, c.book), c.codes)(planOf(t, b), from, now)
 			u, missing := errors.AsType[*scheduler.Unacknowledged](err)
 			_, needless := errors.AsType[*scheduler.Needless](err)
 			_, never := errors.AsType[*gate.Unsendable](err)
@@ -139,13 +140,23 @@ func TestLaunchWaitsForAcknowledgement(t *testing.T) {
 	}
 }
 
+func planOf(t *testing.T, b *broadcast.Spec) *definition.Planned {
+	t.Helper()
+	p, err := definition.Plan(&broadcast.Broadcast{Spec: *b}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // TestLaunchApprovesWhatItLaunches changes the draft while it is looked at:
 // what is launched is what was approved last.
 func TestLaunchApprovesWhatItLaunches(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, spring)
 	var seen []string
-	b, err := w.sched.Launch(t.Context(), "spring", func(b *broadcast.Spec, from *sender.Spec, now time.Time) ([]broadcast.Acknowledged, error) {
+	b, err := w.sched.Launch(t.Context(), "spring", func(p *definition.Planned, from *sender.Spec, now time.Time) ([]broadcast.Acknowledged, error) {
+		b := &p.Spec
 		if seen = append(seen, b.Message.Text); len(seen) == 1 {
 			w.Apply(t, rig.Bakery+strings.Replace(spring, `"Hello"`, `"Good bye"`, 1))
 		}
@@ -164,7 +175,7 @@ func TestLaunchApprovesTheSenderThatSends(t *testing.T) {
 	w := newWorld(t, 1, spring)
 	ctx := t.Context()
 	var seen []int
-	look := func(b *broadcast.Spec, from *sender.Spec, _ time.Time) ([]broadcast.Acknowledged, error) {
+	look := func(p *definition.Planned, from *sender.Spec, _ time.Time) ([]broadcast.Acknowledged, error) {
 		if seen = append(seen, from.Rate.PerSecond); len(seen) == 1 {
 			w.Apply(t, strings.Replace(rig.Bakery, "per_second: 1000", "per_second: 7", 1))
 		}
@@ -178,5 +189,23 @@ func TestLaunchApprovesTheSenderThatSends(t *testing.T) {
 	}
 	if b := w.broadcast("spring"); b.State != broadcast.Draft {
 		t.Errorf("refused, and %s", b.State)
+	}
+}
+
+// TestWhatIsLaunchedKeepsItsTemplate: a template that changes later is that of
+// later launches alone.
+func TestWhatIsLaunchedKeepsItsTemplate(t *testing.T) {
+	t.Parallel()
+	const template = "---\nkind: Template\nid: hello\ntype: standard\ntext: Hello\n"
+	w := newWorld(t, 1, strings.Replace(spring, `text: "Hello"`, "template: hello", 1)+template)
+	b, err := w.sched.Launch(t.Context(), "spring", unasked)
+	rig.Must(t, err)
+	w.Apply(t, rig.Bakery+strings.Replace(template, "text: Hello", "text: Good bye", 1))
+	b, _, err = w.Defs.Broadcast(t.Context(), b.Spec.ID)
+	rig.Must(t, err)
+	p, err := w.Defs.Plan(t.Context(), b)
+	rig.Must(t, err)
+	if text, _ := p.Says.Written(); text != "Hello" {
+		t.Errorf("it says %q now", text)
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/contact"
-	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/plan"
@@ -67,11 +66,10 @@ func (s *Scheduler) everybody(ctx context.Context, g gate.Rules, b *broadcast.Br
 	if err != nil {
 		return err
 	}
-	text, err := broadcast.ParseTemplate(b.Spec.Message.Text)
+	p, err := s.Defs.Plan(ctx, b)
 	if err != nil {
 		return err
 	}
-	p := &definition.Planned{Spec: b.Spec, Text: text}
 	says := func(r contact.Record, at time.Time) policy.Verdict { return g.Forecast(r, p, from, at).Verdict }
 	_, err = s.Facts.Each(ctx, b.Spec.Sender, func(k job.Key, r contact.Record) error {
 		if picked(k, r) {

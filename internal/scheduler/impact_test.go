@@ -31,11 +31,11 @@ func rulesBy(t testing.TB, text string) gate.Rules {
 
 func plannedAs(t testing.TB, m broadcast.Message) *definition.Planned {
 	t.Helper()
-	text, err := broadcast.ParseTemplate(m.Text)
+	says, err := broadcast.NewWording(m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &definition.Planned{Spec: broadcast.Spec{ID: "b", Message: m}, Text: text}
+	return &definition.Planned{Spec: broadcast.Spec{ID: "b", Message: m}, Says: says}
 }
 
 func moment(s string) time.Time {
@@ -122,10 +122,11 @@ func TestImpactCounts(t *testing.T) {
 		ages := rapid.SliceOfN(rapid.Int64Range(0, 40*24), 0, 20).Draw(t, "ages in hours")
 		m := broadcast.Message{Text: "x", Tag: rapid.SampledFrom([]string{"", "ACCOUNT_UPDATE", "GAME_EVENT", "HUMAN_AGENT", "NON_PROMOTIONAL_SUBSCRIPTION"}).Draw(t, "tag"), Promotional: rapid.Bool().Draw(t, "promotional")}
 		from := &sender.Spec{ID: "s", Channel: rapid.SampledFrom([]string{"messenger", "instagram"}).Draw(t, "channel"), Capabilities: []string{"news", "subscription"}, AdWindow: 72}
-		p := &definition.Planned{Spec: broadcast.Spec{Message: m}, Text: &broadcast.Template{}}
-		if text, err := broadcast.ParseTemplate("x"); err == nil {
-			p.Text = text
+		wording, err := broadcast.NewWording(m, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
+		p := &definition.Planned{Spec: broadcast.Spec{Message: m}, Says: wording}
 		impact := func(a, b time.Time) Impact {
 			i := Impact{Broken: map[reason.Code]int{}, Allowed: map[string]int{}}
 			for n, age := range ages {

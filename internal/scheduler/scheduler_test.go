@@ -12,6 +12,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/audit"
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/lane"
@@ -190,7 +191,7 @@ func (w *world) launch(id string) {
 }
 
 // unasked approves whatever is launched.
-func unasked(*broadcast.Spec, *sender.Spec, time.Time) ([]broadcast.Acknowledged, error) {
+func unasked(*definition.Planned, *sender.Spec, time.Time) ([]broadcast.Acknowledged, error) {
 	return nil, nil
 }
 

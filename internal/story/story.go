@@ -159,11 +159,11 @@ func (t *Teller) now(ctx context.Context, b *broadcast.Broadcast, id job.ID) (*N
 	if err != nil {
 		return nil, err
 	}
-	text, err := broadcast.ParseTemplate(b.Spec.Message.Text)
+	p, err := t.Defs.Plan(ctx, b)
 	if err != nil {
 		return nil, err
 	}
-	v := t.Gate.Forecast(r, &definition.Planned{Spec: b.Spec, Text: text}, spec, time.Now()).Verdict
+	v := t.Gate.Forecast(r, p, spec, time.Now()).Verdict
 	return &Now{Verdict: v.Kind.String(), Rule: v.Rule, Reason: v.Reason, Text: v.Explain()}, nil
 }
 

@@ -236,16 +236,6 @@ type Audience struct {
 	Where         string   `json:"where,omitempty"` // CEL
 }
 
-// Message is the content and what its author declares of it.
-type Message struct {
-	Text        string `json:"text"`
-	Promotional bool   `json:"promotional,omitempty"`
-	Tag         string `json:"tag,omitempty"`
-	UseCase     string `json:"use_case,omitempty"`
-	Healthcare  bool   `json:"healthcare,omitempty"`
-	Discloses   bool   `json:"discloses,omitempty"`
-}
-
 // Schedule says when; the zero value is when launched.
 type Schedule struct {
 	At string `json:"at,omitempty"` // RFC 3339

@@ -141,12 +141,12 @@ func (j *judge) advises(a *advice) bool {
 	switch {
 	case !j.concerns(a):
 		return false
-	case a.wordings.asked() && (j.words&a.phrases == 0 || !a.wordings.in(j.m.Text)):
+	case a.wordings.asked() && (j.words&a.phrases == 0 || !a.wordings.in(j.m.Text) && !a.wordings.in(j.m.Words)):
 		return false
 	case !a.links.asked():
 		return true
 	default:
-		return j.words&a.prefixes != 0 && a.links.hasPrefix(j.m.Text) || a.links.hasHost(j.m.Text)
+		return j.words&a.prefixes != 0 && (a.links.hasPrefix(j.m.Text) || a.links.hasPrefix(j.m.Words)) || a.links.hasHost(j.m.Text) || a.links.hasHost(j.m.Words)
 	}
 }
 

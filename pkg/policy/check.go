@@ -103,11 +103,11 @@ func (j *judge) contentForbids(c *check) bool {
 	case testApproval:
 		return j.m.HasTemplate && j.m.Template.Unapproved && contains(c.Kinds, j.templateKind())
 	case testCard:
-		return j.digits >= c.Digits.Min && hasCard(text, c.Digits, j.ibans)
+		return j.digits >= c.Digits.Min && (hasCard(text, c.Digits, j.ibans) || hasCard(j.m.Words, c.Digits, j.ibans))
 	case testAccount:
-		return j.digits > 1 && hasIBAN(text, c.iban)
+		return j.digits > 1 && (hasIBAN(text, c.iban) || hasIBAN(j.m.Words, c.iban))
 	case testPayment:
-		return j.words&c.objects != 0 && c.request.in(text)
+		return j.words&c.objects != 0 && (c.request.in(text) || c.request.in(j.m.Words))
 	case testHealthcare:
 		return j.m.Healthcare
 	case testLength:

@@ -51,6 +51,10 @@ func newJudge(rb *Rulebook, at time.Time, m *Message, f *Facts, s *Sender) (judg
 	// how a time was obtained.
 	j := judge{index: rb.index, at: at.UTC(), m: m, f: f, s: s, channel: channelSet(s.Channel)}
 	j.digits, j.words = rb.index.survey.of(m.Text)
+	if m.Words != "" {
+		digits, words := rb.index.survey.of(m.Words)
+		j.digits, j.words = j.digits+digits, j.words|words
+	}
 	j.sec = j.at.Unix()
 	if j.kind = j.standard; m.HasTemplate {
 		j.kind = j.kinds[j.templateKind()]

@@ -226,11 +226,15 @@ func (x *explainer) tryAdvice(a *advice, under *permission) Tried {
 
 // adviceFound says what of the message a warns of.
 func (x *explainer) adviceFound(a *advice) string {
+	words := x.m.Text
+	if a.wordings.asked() && !a.wordings.in(words) {
+		words = x.m.Words
+	}
 	switch {
 	case a.wordings.asked() && a.links.asked():
-		return fmt.Sprintf("the text has %q and a link", a.wordings.find(x.m.Text))
+		return fmt.Sprintf("the text has %q and a link", a.wordings.find(words))
 	case a.wordings.asked():
-		return fmt.Sprintf("the text has %q", a.wordings.find(x.m.Text))
+		return fmt.Sprintf("the text has %q", a.wordings.find(words))
 	case a.links.asked():
 		return "the text has a link"
 	default:

@@ -98,6 +98,7 @@ type Message struct {
 	Healthcare   bool    // declared: talk between patient and provider, or a provider's patient data
 	Discloses    bool    // the text says that a bot writes
 	Text         string  // as rendered
+	Words        string  // what else the contact reads, such as titles and labels; may forbid what a text may, but has no length
 	HasTemplate  bool
 	Template     Template
 }

@@ -30,7 +30,7 @@ func appendMessage(b []byte, m *channel.Message) []byte {
 }
 
 func appendRecipient(b []byte, m *channel.Message) []byte {
-	b = append(b, `{"id":`...)
+	b = append(append(append(b, `{"`...), recipientName(m.To)...), `":`...)
 	b = appendQuoted(b, m.Recipient)
 	return append(b, '}')
 }
@@ -38,8 +38,12 @@ func appendRecipient(b []byte, m *channel.Message) []byte {
 // appendContent carries the job's id as metadata: the platform gives it back
 // in the echo, by which an unknown outcome is settled.
 func appendContent(b []byte, m *channel.Message) []byte {
-	b = append(b, `{"text":`...)
-	b = appendQuoted(b, m.Text)
+	if m.Body.Plain() {
+		b = append(b, `{"text":`...)
+		b = appendQuoted(b, m.Text)
+	} else {
+		b = appendBody(append(b, '{'), m.Text, m.Body)
+	}
 	if m.Job != "" {
 		b = append(b, `,"metadata":`...)
 		b = appendQuoted(b, m.Job)

@@ -29,7 +29,7 @@ func Scrub(words string, ms []channel.Message) string {
 	// Twice, as a batch's form is escaped twice.
 	words = OneLine(unescape(unescape(Cut(words, maxRaw))))
 	for i := range ms {
-		if quotes(words, OneLine(ms[i].Text)) {
+		if quotes(words, OneLine(ms[i].Text)) || quotesBody(words, &ms[i]) {
 			return quoteMark
 		}
 		if r := ms[i].Recipient; r != "" {
@@ -52,6 +52,19 @@ func quotes(words, text string) bool {
 		}
 	}
 	return strings.Contains(words, text)
+}
+
+// quotesBody reports whether words repeat part of what stands beside a text.
+func quotesBody(words string, m *channel.Message) bool {
+	if m.Body.Plain() {
+		return false
+	}
+	for _, s := range m.Body.Fields() {
+		if quotes(words, OneLine(s)) {
+			return true
+		}
+	}
+	return false
 }
 
 // hideNumbers replaces runs of numberDigits or more digits. Single separators
