@@ -70,7 +70,7 @@ func (s secrets) check(ref string) error {
 
 // account returns the account that calls of a sender are made for.
 func (s secrets) account(spec *sender.Spec) (channel.Account, error) {
-	a := channel.Account{ID: spec.Account, Instagram: spec.Channel == "instagram"}
+	a := channel.Account{ID: spec.Account, Instagram: spec.Channel == "instagram", Owner: spec.AccountSID, Callback: spec.StatusCallback}
 	var err error
 	if a.Token, err = s.resolve(spec.Credential); err != nil {
 		return a, err

@@ -166,6 +166,14 @@ func (c *core) BlockContact(ctx context.Context, sender, address string, at time
 	return err
 }
 
+// OptOut records an opt-out of everything that a platform told of in place of an
+// answer.
+func (c *core) OptOut(ctx context.Context, sender, address string, at time.Time) error {
+	out := contact.OptOut{Scope: contact.All, At: at, Source: "the platform refused a message: the contact opted out"}
+	_, err := c.facts.Merge(ctx, sender, []contact.Update{{Address: address, OptOut: &out, Standing: true}})
+	return err
+}
+
 // PauseSender stops a sender until somebody resumes it, for what an answer to
 // a call that began at since said. An answer to a call from before somebody
 // resumed it is out of date. It reports whether the sender was going.

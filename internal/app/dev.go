@@ -80,6 +80,9 @@ func (d *Dev) startSandbox() error {
 	c.run("sandbox", func(ctx context.Context) error { return box.Serve(ctx, ln) })
 	d.sandbox = "http://" + ln.Addr().String()
 	c.cfg.MetaURL, c.secrets.fallback = d.sandbox, "sandbox"
+	if c.cfg.TwilioURL == "" {
+		c.cfg.TwilioURL = d.sandbox
+	}
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/carillon-dev/carillon/internal/audience"
+	"github.com/carillon-dev/carillon/internal/budget"
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/facts"
@@ -83,6 +84,8 @@ func (s *side) lead(ctx context.Context) error {
 	g.Go(func() error { s.manned(ctx, q, share); return nil })
 	g.Go(func() error { s.desk.CatchUp(ctx, ingest.Usual()); return nil })
 	g.Go(func() error { return leader.Run(ctx) })
+	keeper := &budget.Keeper{Gate: s.gate, Ledger: s.ledger, Defs: s.defs, Log: s.cfg.Log}
+	g.Go(func() error { keeper.Run(ctx); return nil })
 	return g.Wait()
 }
 

@@ -1,20 +1,25 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/channel"
 	"github.com/carillon-dev/carillon/internal/channel/meta"
+	"github.com/carillon-dev/carillon/internal/channel/twilio"
+	"github.com/carillon-dev/carillon/internal/config"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/queue"
+	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
 // work starts the worker's side.
 func (c *core) work() (*deliver.Stats, error) {
-	platform, err := meta.New(meta.Options{BaseURL: c.cfg.MetaURL, Timeout: deliver.SendTimeout, Log: c.cfg.Log})
+	platforms, err := c.platforms()
 	if err != nil {
 		return nil, err
 	}
@@ -24,10 +29,10 @@ func (c *core) work() (*deliver.Stats, error) {
 		cancel()
 		return nil, err
 	}
-	c.onStop("platform", func(context.Context) error { defer cancel(); platform.Close(); return cache.Close() })
+	c.onStop("platform", func(context.Context) error { defer cancel(); platforms.close(); return cache.Close() })
 	life, end := context.WithCancel(context.Background())
 	w := &deliver.Worker{
-		Life: life, Gate: c.gate, Commits: c.commits, Defs: cache, Platform: platform, Account: c.secrets.account, Effects: c, Lane: c,
+		Life: life, Gate: c.gate, Commits: c.commits, Defs: cache, Platform: platforms.of, Account: c.secrets.account, Effects: c, Lane: c,
 		Tracer: c.tracer, Log: c.cfg.Log, Name: c.name(), Stats: &deliver.Stats{},
 	}
 	srv := queue.NewServer(c.engines.Redis.Queue, c.cfg.Prefix, c.cfg.Concurrency, w, c.cfg.Log)
@@ -41,6 +46,33 @@ func (c *core) work() (*deliver.Stats, error) {
 		return nil
 	})
 	return w.Stats, c.count(w.Stats)
+}
+
+// platforms are where messages go, by channel.
+type platforms struct {
+	meta   *meta.Client
+	twilio *twilio.Client
+}
+
+func (c *core) platforms() (p platforms, err error) {
+	if p.meta, err = meta.New(meta.Options{BaseURL: c.cfg.MetaURL, Timeout: deliver.SendTimeout, Log: c.cfg.Log}); err != nil {
+		return p, err
+	}
+	base := cmp.Or(c.cfg.TwilioURL, config.DefaultTwilio)
+	p.twilio, err = twilio.New(twilio.Options{BaseURL: base, Timeout: deliver.SendTimeout, Log: c.cfg.Log})
+	return p, err
+}
+
+func (p platforms) of(name string) channel.Platform {
+	if name == string(policy.SMS) {
+		return p.twilio
+	}
+	return p.meta
+}
+
+func (p platforms) close() {
+	p.meta.Close()
+	p.twilio.Close()
 }
 
 // count makes figures of what deliveries cost.

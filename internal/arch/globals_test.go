@@ -28,6 +28,10 @@ func exempt() map[string]string {
 		"internal/channel/meta.errorTable": byPointer,
 		"internal/channel/meta.unlisted":   byPointer,
 		"internal/channel/meta.overloaded": byPointer,
+
+		"internal/channel/twilio.errorTable": byPointer,
+		"internal/channel/twilio.unlisted":   byPointer,
+		"internal/channel/twilio.overloaded": byPointer,
 	}
 }
 

@@ -21,9 +21,7 @@ import (
 // that a room speaks of must leave the list, so it can only become shorter.
 func unproduced() map[reason.Code]string {
 	return map[reason.Code]string{
-		reason.BudgetSpent:     "the rolling budget of a sender, in the gate",
-		reason.Duplicate:       "flows, of which two steps may send one contact the same",
-		reason.CarrierFiltered: "the SMS channel, whose carrier says so after the send",
+		reason.Duplicate: "flows, of which two steps may send one contact the same",
 	}
 }
 

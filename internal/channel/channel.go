@@ -16,10 +16,12 @@ import (
 
 // Account is who sends: the platform account and its credentials.
 type Account struct {
-	ID        string // Page id, Instagram account id or E.164 number
+	ID        string // Page id, Instagram account id, E.164 number or Twilio messaging service
 	Instagram bool   // the account is an Instagram one (same endpoint, other limits)
 	Token     secret.Text
 	AppSecret secret.Text // empty: no appsecret_proof is sent
+	Owner     string      // SMS: the Twilio account that ID belongs to
+	Callback  string      // SMS: where the platform tells what became of a message; empty: nowhere
 }
 
 // Message is one rendered message, ready for the wire.
@@ -31,6 +33,7 @@ type Message struct {
 	Tag       string // with MESSAGE_TAG
 	Text      string
 	Body      *content.Body // beside the text, or in its place; nil: a plain text
+	Expires   time.Time     // SMS: after it nobody wants the message any more; zero: never
 }
 
 // RecipientKind says what names the recipient. All but the contact serve once.
@@ -68,6 +71,7 @@ const (
 	SlowSender                  // the job goes back after Result.After; the sender slows down
 	ThreadBusy                  // try again shortly; after a few times the job ends
 	CooldownOfOne               // the job ends; this contact is left alone for Result.After
+	OptOut                      // the job ends; the platform says that the contact opted out
 )
 
 // String names the outcome as it is written in records and logs.
@@ -102,6 +106,8 @@ func (a Action) String() string {
 		return "thread_busy"
 	case CooldownOfOne:
 		return "cooldown_of_one"
+	case OptOut:
+		return "opt_out"
 	}
 	return "action(" + strconv.Itoa(int(a)) + ")"
 }

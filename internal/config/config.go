@@ -33,6 +33,7 @@ type Config struct {
 	RedisCA, RedisCert, RedisKey string      // PEM files
 
 	MetaURL     string        // Graph base; "": the sandbox, in carillon dev alone
+	TwilioURL   string        // base of Twilio's API; "": the sandbox beside Meta's, else DefaultTwilio
 	Prefix      string        // of everything in NATS and Redis
 	KeyFile     string        // of the installation's key; "": in Data
 	Token       secret.Text   // the API's root token; "": made and left in Data

@@ -15,6 +15,7 @@ import (
 const (
 	DefaultData   = ".carillon"
 	DefaultListen = "127.0.0.1:8080"
+	DefaultTwilio = "https://api.twilio.com"
 )
 
 // Default is a configuration of which nothing was said.
@@ -64,6 +65,8 @@ func Settings() []Setting {
 			text(func(c *Config) *string { return &c.RedisKey })},
 		{"meta-url", "CARILLON_META_URL", "base of the Graph API", "the sandbox (`carillon dev`); needed by a worker", Worker | Dev, open,
 			text(func(c *Config) *string { return &c.MetaURL })},
+		{"twilio-url", "CARILLON_TWILIO_URL", "base of Twilio's API", "`" + DefaultTwilio + "`; under `carillon dev` the sandbox where `CARILLON_META_URL` isn't set either", Worker | Dev, open,
+			text(func(c *Config) *string { return &c.TwilioURL })},
 		{"prefix", "CARILLON_PREFIX", "of everything in NATS and Redis, so that two installations can share them: a-z, 0-9, `-`", "none", all, open,
 			text(func(c *Config) *string { return &c.Prefix })},
 		{"key-file", "CARILLON_KEY_FILE", "file with the installation's key, 64 or more hex digits; the same in every process", "`installation.key` in the data directory, made at the first start of a scheduler", all, open,

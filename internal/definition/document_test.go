@@ -136,7 +136,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"itself", menu + "audience: {labels: &a [*a]}\n", "f:5: cannot unmarshal !!seq into string"},
 		{"not UTF-8", "kind: \xff\n", "f: invalid leading UTF-8 octet"},
 
-		{"not valid", menu + "---\n" + strings.Replace(bakery, "messenger", "pigeon", 1), `f:8: sender bakery: channel "pigeon": want messenger or instagram`},
+		{"not valid", menu + "---\n" + strings.Replace(bakery, "messenger", "pigeon", 1), `f:8: sender bakery: channel "pigeon": want messenger, instagram or sms`},
 		{"an alias within itself", "kind: Broadcast\nid: &a\n  b: *a\n", "f:2: cannot unmarshal !!map into string"},
 		{"words that look like a line", menu + "schedule: {at: \"line 9: x\"}\n", `f:5: broadcast menu: schedule.at "line 9: x": want RFC 3339 such as 2026-11-22T10:00:00+01:00`},
 		{"twice", bakery + "---\n" + menu + "---\n" + bakery, "f:12: sender bakery stands twice, first on line 1"},

@@ -16,8 +16,8 @@ import (
 // asBatch sends one Graph batch for all tasks, at one moment.
 func (r *run) asBatch(ctx context.Context, tasks []*task) {
 	c := gate.ChargeOf(r.sender)
-	s, ok := r.slots(ctx, c, 1, tasks)
-	if !ok {
+	s, tasks := r.slots(ctx, c, true, tasks)
+	if len(tasks) == 0 {
 		return
 	}
 	slot := s.Slots[0]
@@ -32,6 +32,7 @@ func (r *run) asBatch(ctx context.Context, tasks []*task) {
 	tasks = r.claim(ctx, tasks)
 	for round := 0; len(tasks) > 0; round++ {
 		if r.isOver(tasks[0]) {
+			var ok bool
 			if s, ok = r.againAsBatch(ctx, c, tasks, round); !ok {
 				return
 			}
@@ -56,7 +57,7 @@ func (r *run) asBatch(ctx context.Context, tasks []*task) {
 func (r *run) againAsBatch(ctx context.Context, c rate.Charge, tasks []*task, round int) (gate.Slots, bool) {
 	if round < maxRounds && ctx.Err() == nil {
 		r.Stats.Takes.Add(1)
-		if s, err := r.Gate.Take(ctx, r.source.Sender, c, 1, minLead); err == nil && len(s.Slots) == 1 {
+		if s, err := r.Gate.Take(ctx, gate.Ask{Sender: r.source.Sender, Charge: c, Units: gate.Ones(1), Lead: minLead}); err == nil && len(s.Slots) == 1 {
 			for _, t := range tasks {
 				t.slot = s.Slots[0]
 			}
@@ -80,8 +81,8 @@ func (r *run) sendBatch(ctx context.Context, tasks []*task) {
 	}
 	r.settle(ctx, tasks, r.call(ctx, len(ms), func() []channel.Result {
 		if len(ms) == 1 {
-			return []channel.Result{r.Platform.Send(cctx, r.account, ms[0])}
+			return []channel.Result{r.to.Send(cctx, r.account, ms[0])}
 		}
-		return r.Platform.SendBatch(cctx, r.account, ms)
+		return r.to.SendBatch(cctx, r.account, ms)
 	}))
 }

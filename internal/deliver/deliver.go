@@ -24,6 +24,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/rate"
 	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/pkg/policy"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -71,6 +72,9 @@ type Effects interface {
 	// PauseSender stops a sender until somebody resumes it, unless somebody
 	// did since the call that asks for it began. It reports whether it did.
 	PauseSender(ctx context.Context, sender string, since time.Time, why reason.Code, detail string) (bool, error)
+	// OptOut records that the platform says that a contact opted out of
+	// everything.
+	OptOut(ctx context.Context, sender, address string, at time.Time) error
 }
 
 // Worker delivers envelopes. Its fields are set once.
@@ -79,7 +83,7 @@ type Worker struct {
 	Gate     *gate.Gate
 	Commits  Committer
 	Defs     *definition.Cache
-	Platform channel.Platform
+	Platform func(channel string) channel.Platform // of a Sender's channel; never nil for one that a Sender can have
 	Account  Account
 	Effects  Effects
 	Lane     Lane
@@ -116,6 +120,7 @@ type run struct {
 	source  job.Source
 	plan    *definition.Planned
 	sender  *sender.Spec
+	to      channel.Platform
 	account channel.Account
 	trace   string
 }
@@ -125,8 +130,10 @@ type task struct {
 	ref      job.Ref
 	decision gate.Decision
 	slot     gate.Slot
-	claimed  time.Time // just before the claim was asked for, monotonic
-	seq      uint64    // of the claim
+	claimed  time.Time   // just before the claim was asked for, monotonic
+	seq      uint64      // of the claim
+	units    int         // what it counts against the rate and the budget
+	budget   gate.Budget // what units were taken from, until they are given back
 }
 
 // arrives is the latest moment at which the platform gets the message: what
@@ -172,6 +179,7 @@ func (r *run) prepare(ctx context.Context, e job.Envelope) bool {
 		r.giveBack(ctx, e.Jobs, time.Now().Add(gate.Retry), reason.FactsUnavailable)
 		return false
 	}
+	r.to = r.Platform(r.sender.Channel)
 	if r.account, err = r.Account(r.sender); err != nil {
 		r.pause(ctx, time.Now(), reason.CredentialInvalid, err.Error())
 		r.giveBack(ctx, e.Jobs, time.Now().Add(gate.Retry), reason.CredentialInvalid)
@@ -209,7 +217,7 @@ func (r *run) peek(ctx context.Context, refs []job.Ref) []*task {
 	for i, ref := range refs {
 		d := r.Gate.Judge(look, i, r.plan, r.sender, now.Add(rate.SlotLife))
 		if d.Do == gate.Send {
-			tasks = append(tasks, &task{ref: ref, decision: d})
+			tasks = append(tasks, &task{ref: ref, decision: d, units: r.sender.Units(d.Says.Text)})
 			continue
 		}
 		if rec, ok := ofDecision(d, job.Pending, now); ok {
@@ -240,19 +248,74 @@ func (r *run) commit(ctx context.Context, entries []*ledger.Append) {
 	}
 }
 
-// slots takes n slots, or gives the tasks back to their lane.
-func (r *run) slots(ctx context.Context, c rate.Charge, n int, tasks []*task) (gate.Slots, bool) {
-	r.Stats.Takes.Add(1)
-	s, err := r.Gate.Take(ctx, r.source.Sender, c, n, r.lead())
-	switch {
-	case err != nil:
-		r.giveBack(ctx, refs(tasks), time.Now().Add(gate.Retry), gate.Blind(err))
-		return s, false
-	case len(s.Slots) == 0:
-		r.giveBack(ctx, refs(tasks), s.Place, reason.RateCapped)
-		return s, false
+// slots takes a slot for each task, or for all of them together, and gives
+// those that got none back to their lane. It returns the tasks that have one.
+func (r *run) slots(ctx context.Context, c rate.Charge, together bool, tasks []*task) (gate.Slots, []*task) {
+	ask := gate.Ask{Sender: r.source.Sender, Charge: c, Units: units(tasks), Lead: r.lead()}
+	if together {
+		ask.Units = gate.Ones(1)
 	}
-	return s, true
+	r.Stats.Takes.Add(1)
+	s, err := r.take(ctx, &ask)
+	if err != nil {
+		r.giveBack(ctx, refs(tasks), time.Now().Add(gate.Retry), gate.Blind(err))
+		return s, nil
+	}
+	n := len(s.Slots)
+	if together && n > 0 {
+		return s, tasks
+	}
+	for i, t := range tasks[:n] {
+		t.slot, t.budget = s.Slots[i], ask.Budget
+	}
+	why := reason.RateCapped
+	if s.Spent {
+		why = reason.BudgetSpent
+	}
+	r.giveBack(ctx, refs(tasks[n:]), s.Place, why)
+	return s, tasks[:n]
+}
+
+// take takes slots, and what they count from the sender's budget of the day.
+func (r *run) take(ctx context.Context, ask *gate.Ask) (gate.Slots, error) {
+	var err error
+	if ask.Budget, err = r.Gate.Budget(r.sender, time.Now()); err != nil {
+		return gate.Slots{}, err
+	}
+	return r.Gate.Take(ctx, *ask)
+}
+
+// unspend gives back what was taken from a budget for tasks of which nothing
+// left. What can't be given back is found when the budget is counted anew.
+func (r *run) unspend(ctx context.Context, tasks []*task) {
+	back := map[gate.Budget]int{}
+	for _, t := range tasks {
+		if t.budget.Limit > 0 {
+			back[t.budget] += t.units
+			t.budget = gate.Budget{}
+		}
+	}
+	for b, n := range back {
+		ctx, cancel := context.WithTimeout(ctx, SendTimeout)
+		_ = r.Gate.Return(ctx, b, n)
+		cancel()
+	}
+}
+
+// segments is what a claim's record says that its message counts.
+func (r *run) segments(t *task) int {
+	if r.sender.SMS() {
+		return t.units
+	}
+	return 0
+}
+
+func units(tasks []*task) []int {
+	out := make([]int, len(tasks))
+	for i, t := range tasks {
+		out[i] = t.units
+	}
+	return out
 }
 
 func refs(tasks []*task) []job.Ref {
@@ -272,16 +335,20 @@ func (r *run) claim(ctx context.Context, tasks []*task) []*task {
 		t.claimed = now
 		entries[i] = r.append(t.ref, ledger.Record{
 			State: job.Claimed, From: job.Pending, At: now, Attempt: t.ref.Attempt + 1, Rule: t.decision.Verdict.Rule,
-			Facts: t.decision.Facts, Deadline: ClaimDeadline,
+			Facts: t.decision.Facts, Deadline: ClaimDeadline, Segments: r.segments(t),
 		}, t.ref.Seq)
 	}
 	r.Commits.Commit(ctx, ledger.Bulk, entries)
-	var won []*task
+	var won, lost []*task
+	defer func() { r.unspend(ctx, lost) }()
 	for i, e := range entries {
 		if e.Err == nil {
 			tasks[i].seq = e.Written
 			won = append(won, tasks[i])
-		} else if errors.Is(e.Err, ledger.ErrConflict) {
+			continue
+		}
+		lost = append(lost, tasks[i])
+		if errors.Is(e.Err, ledger.ErrConflict) {
 			r.Stats.Lost.Add(1)
 		} else {
 			r.Log.WarnContext(ctx, "a claim could not be decided; nothing is sent", "job", e.ID.String(), "error", e.Err)
@@ -309,6 +376,9 @@ func (r *run) recheck(ctx context.Context, tasks []*task) []*task {
 			t.decision.Verdict.Reason = gate.Blind(err)
 		} else {
 			t.decision = r.Gate.Judge(look, i, r.plan, r.sender, t.arrives())
+		}
+		if t.decision.Do == gate.Send && r.sender.Units(t.decision.Says.Text) > t.units { // its values changed: it asks for more
+			t.decision = gate.Decision{Facts: t.decision.Facts, Verdict: policy.Verdict{Reason: reason.RateCapped}}
 		}
 		if t.decision.Do == gate.Send && r.claimHolds(t) {
 			ok = append(ok, t)
@@ -339,6 +409,7 @@ func (r *run) refuse(tasks []*task) {
 		entries[i] = r.append(t.ref, rec, t.seq)
 	}
 	r.record(entries)
+	r.unspend(r.Life, tasks)
 }
 
 // record writes outcomes of claimed jobs, for as long as the process lives.
@@ -423,6 +494,7 @@ func (r *run) message(t *task) channel.Message {
 	typ, tag := wireType(t.decision.Verdict.Rule, r.plan.Says.Policy().Tag, says.Body)
 	return channel.Message{
 		Job: r.source.Job(t.ref.Contact).String(), Recipient: t.decision.Address, Type: typ, Tag: tag, Text: says.Text, Body: says.Body,
+		Expires: t.decision.Ends,
 	}
 }
 
@@ -459,7 +531,18 @@ func (r *run) settle(ctx context.Context, tasks []*task, results []channel.Resul
 		entries[i] = r.append(t.ref, rec, t.seq)
 	}
 	r.record(entries)
+	r.unspend(context.WithoutCancel(ctx), unsent(tasks, results))
 	r.effects(ctx, tasks, results)
+}
+
+// unsent are the tasks that the platform certainly does not have.
+func unsent(tasks []*task, results []channel.Result) (out []*task) {
+	for i, res := range results {
+		if res.Outcome == channel.Refused || res.Outcome == channel.NotSent {
+			out = append(out, tasks[i])
+		}
+	}
+	return out
 }
 
 func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Result) {
@@ -476,6 +559,10 @@ func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Resu
 		case channel.BlockContact:
 			if err := r.Effects.BlockContact(ctx, r.source.Sender, tasks[i].decision.Address, time.Now()); err != nil {
 				r.Log.WarnContext(ctx, "a contact could not be marked unreachable", "job", r.source.Job(tasks[i].ref.Contact).String(), "error", err)
+			}
+		case channel.OptOut:
+			if err := r.Effects.OptOut(ctx, r.source.Sender, tasks[i].decision.Address, time.Now()); err != nil {
+				r.Log.ErrorContext(ctx, "an opt-out that the platform told of could not be recorded", "job", r.source.Job(tasks[i].ref.Contact).String(), "error", err)
 			}
 		case channel.SlowSender:
 			slow = max(slow, res.After, time.Second)

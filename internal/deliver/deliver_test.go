@@ -31,19 +31,20 @@ type world struct {
 	b      *broadcast.Broadcast
 	worker *Worker
 
-	mu      sync.Mutex
-	answer  func(channel.Message) channel.Result
-	batch   func([]channel.Message) []channel.Result
-	sent    map[string]int // by address
-	batches []int
-	back    []job.Ref
-	why     []reason.Code
-	blocked []string
-	paused  []reason.Code
-	account error
-	claimed func() // after claims were written
-	settled func() // after outcomes were written
-	alone   func() // stops the projector, which would repair what a test harms
+	mu       sync.Mutex
+	answer   func(channel.Message) channel.Result
+	batch    func([]channel.Message) []channel.Result
+	sent     map[string]int // by address
+	batches  []int
+	back     []job.Ref
+	why      []reason.Code
+	blocked  []string
+	paused   []reason.Code
+	optedOut []string
+	account  error
+	claimed  func() // after claims were written
+	settled  func() // after outcomes were written
+	alone    func() // stops the projector, which would repair what a test harms
 }
 
 // Send answers by the script.
@@ -92,6 +93,14 @@ func (w *world) PauseSender(_ context.Context, _ string, _ time.Time, why reason
 	return true, nil
 }
 
+// OptOut notes the contact.
+func (w *world) OptOut(_ context.Context, _, address string, _ time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.optedOut = append(w.optedOut, address)
+	return nil
+}
+
 // Commit writes to the real ledger, and lets a test act once jobs are claimed.
 func (w *world) Commit(ctx context.Context, p ledger.Priority, entries []*ledger.Append) {
 	w.Commits.Commit(ctx, p, entries)
@@ -126,7 +135,7 @@ func newWorld(t *testing.T, n int, batch bool) *world {
 	rig.Must(t, err)
 	t.Cleanup(func() { _ = cache.Close() })
 	w.worker = &Worker{
-		Life: t.Context(), Gate: w.Gate, Commits: w, Defs: cache, Platform: w, Effects: w, Lane: w, Tracer: w.Tracer, Log: w.Log, Name: "w", Stats: &Stats{},
+		Life: t.Context(), Gate: w.Gate, Commits: w, Defs: cache, Platform: func(string) channel.Platform { return w }, Effects: w, Lane: w, Tracer: w.Tracer, Log: w.Log, Name: "w", Stats: &Stats{},
 		Account: func(*sender.Spec) (channel.Account, error) { return channel.Account{}, w.account },
 	}
 	return w

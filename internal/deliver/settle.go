@@ -98,7 +98,7 @@ func refused(res channel.Result, attempt int, now time.Time) (job.State, time.Ti
 		if attempt < limit {
 			return job.Pending, now.Add(max(res.After, backoff(attempt)))
 		}
-	case channel.DeadLetter, channel.BlockContact, channel.CooldownOfOne:
+	case channel.DeadLetter, channel.BlockContact, channel.CooldownOfOne, channel.OptOut:
 	}
 	return job.Failed, time.Time{}
 }

@@ -19,13 +19,7 @@ import (
 // waves shortly before.
 func (r *run) asSingles(ctx context.Context, tasks []*task) {
 	c := gate.ChargeOf(r.sender)
-	s, ok := r.slots(ctx, c, len(tasks), tasks)
-	if !ok {
-		return
-	}
-	for i, t := range tasks {
-		t.slot = s.Slots[i]
-	}
+	_, tasks = r.slots(ctx, c, false, tasks)
 	var calls crew
 	answers := r.settler(ctx, len(tasks))
 	defer func() { calls.wait(); answers.close() }()
@@ -37,6 +31,7 @@ func (r *run) asSingles(ctx context.Context, tasks []*task) {
 		part := tasks[:n]
 		tasks = tasks[n:]
 		if !sleepUntil(ctx, part[0].slot.From.Add(-r.lead())) {
+			r.unspend(context.WithoutCancel(ctx), append(part, tasks...))
 			r.giveBack(ctx, append(refs(part), refs(tasks)...), time.Now(), reason.RateCapped)
 			return
 		}
@@ -116,22 +111,26 @@ func (r *run) overdue(tasks []*task) []*task {
 	return late
 }
 
-// again takes new slots for tasks that missed theirs. Those that get none go
-// back; a task never waits longer than its claim stands.
+// again takes new slots for tasks that missed theirs; what they count was taken
+// from the budget before. Those that get none go back; a task never waits longer
+// than its claim stands.
 func (r *run) again(ctx context.Context, c rate.Charge, tasks, late []*task, round int) []*task {
 	var s gate.Slots
 	err := errors.New("too many rounds")
 	if round < maxRounds && ctx.Err() == nil {
 		r.Stats.Takes.Add(1)
-		s, err = r.Gate.Take(ctx, r.source.Sender, c, len(late), minLead)
+		s, err = r.Gate.Take(ctx, gate.Ask{Sender: r.source.Sender, Charge: c, Units: units(late), Lead: minLead})
 	}
-	if err != nil || len(s.Slots) == 0 {
-		r.Stats.Requeued.Add(int64(len(late)))
-		r.refuse(late)
-		return without(tasks, late)
+	if err != nil {
+		s = gate.Slots{}
 	}
-	for i, t := range late {
-		t.slot = s.Slots[i]
+	for i, slot := range s.Slots {
+		late[i].slot = slot
+	}
+	if none := late[len(s.Slots):]; len(none) > 0 {
+		r.Stats.Requeued.Add(int64(len(none)))
+		r.refuse(none)
+		tasks = without(tasks, none)
 	}
 	slices.SortStableFunc(tasks, func(a, b *task) int { return a.slot.From.Compare(b.slot.From) })
 	return tasks
@@ -164,7 +163,7 @@ func (r *run) send(ctx context.Context, t *task) channel.Result {
 	defer cancel()
 	m := r.message(t)
 	return r.call(ctx, 1, func() []channel.Result {
-		return []channel.Result{r.Platform.Send(cctx, r.account, m)}
+		return []channel.Result{r.to.Send(cctx, r.account, m)}
 	})[0]
 }
 

@@ -39,7 +39,8 @@ type Gate struct {
 	keys facts.Keys
 	view *facts.View
 
-	take, give, slow *redis.Script
+	take, give, slow  *redis.Script
+	back, lost, found *redis.Script // of budgets
 }
 
 // New returns a gate over a projection and a rulebook.
@@ -47,6 +48,7 @@ func New(rdb redis.UniversalClient, keys facts.Keys, view *facts.View, book *pol
 	return &Gate{
 		Rules: NewRules(book), rdb: rdb, keys: keys, view: view,
 		take: takeScript(), give: giveScript(), slow: slowScript(),
+		back: returnScript(), lost: lostScript(), found: foundScript(),
 	}
 }
 
@@ -70,6 +72,7 @@ type Decision struct {
 	Closed  job.State          // with Drop: Cancelled or Expired
 	Says    broadcast.Rendered // with Send
 	Address string             // with Send
+	Ends    time.Time          // with Send: when nobody wants the message any more; zero: never
 	Facts   uint64             // the watermark that it was decided on
 }
 
@@ -128,7 +131,7 @@ func (g Rules) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec,
 	}
 	switch d.Verdict.Kind {
 	case policy.Send:
-		d.Do, d.Says, d.Address = Send, says, r.Address
+		d.Do, d.Says, d.Address, d.Ends = Send, says, r.Address, l.Source.EndsAt
 	case policy.Block:
 		d.Do = Block
 	case policy.Hold:

@@ -21,41 +21,73 @@ const MaxWait = time.Second
 // clock: from From (included) until Until (excluded).
 type Slot struct{ From, Until time.Time }
 
+// Ask is what slots are asked for: one call for each entry of Units.
+type Ask struct {
+	Sender string
+	Charge rate.Charge   // of a call that counts as one
+	Units  []int         // how much each call counts: segments of a text message, 1 elsewhere
+	Lead   time.Duration // what the caller has to do before it can use one
+	Budget Budget        // what the units are taken from; zero: nothing, or they were before
+}
+
 // Slots are given by one round trip.
 type Slots struct {
-	Slots []Slot
-	Place time.Time // instead of slots: when a place comes free
+	Slots []Slot    // of the first calls asked for; those behind them have none
+	Place time.Time // where there is a call without: when to ask again
+	Spent bool      // where there is a call without: the day's budget is why, not the rate
 	left  int64     // the TAT that was left behind, for a refund
 	cost  int64     // of each, µs
 }
 
-// takeScript gives n slots, or none and the time of the first place. The
-// arithmetic is that of rate.Take. Before the epoch opened slots may have been
-// given that nobody remembers, so the first one rests that long (rate.After).
+// Ones asks for n calls that count as one each.
+func Ones(n int) []int {
+	ones := make([]int, n)
+	for i := range ones {
+		ones[i] = 1
+	}
+	return ones
+}
+
+// takeScript gives slots to the first calls, as many as have theirs within the
+// longest wait of the first one's and fit into the day's budget, and the time of
+// the place of the one behind them. The first one's is not given either where it
+// is further away than the longest wait. The arithmetic is that of rate.Take.
+// Before the epoch opened slots may have been given that nobody remembers, so
+// the first one rests that long (rate.After).
 //
-//	KEYS  meta, rate, slow
-//	ARGV  epoch, cost of a slot (µs), n, tolerance (µs), longest wait (µs), rest (µs), lead (µs)
-//	reply {now, slot…, TAT left}, {now, -1, place}, or {} when the epoch is another
+//	KEYS  meta, rate, slow, budget
+//	ARGV  epoch, cost of a unit (µs), tolerance (µs), longest wait (µs), rest (µs), lead (µs), budget (0: none), day, units…
+//	reply {now, TAT left, place or 0, 1 where the budget is why, slot…}, or {} when the epoch is another or the budget is not known
 func takeScript() *redis.Script {
 	return redis.NewScript(`
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'opened')
 if m[1] ~= ARGV[1] or not m[2] then return {} end
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
-local ask = now + tonumber(ARGV[7])
-local cost, n, tolerance = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local slow = tonumber(redis.call('GET', KEYS[3]) or '0')
-local tat = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(m[2]) + tonumber(ARGV[6]), slow + tolerance)
-local first = math.max(ask, tat - tolerance)
-if first - now > tonumber(ARGV[5]) then return {now, -1, first} end
-local out = {now}
-for i = 1, n do
-  local slot = math.max(ask, tat - tolerance)
-  tat = math.max(ask, tat) + cost
-  out[i + 1] = slot
+local cost, tolerance, wait = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local ask, budget, spent = now + tonumber(ARGV[6]), tonumber(ARGV[7]), 0
+if budget > 0 then
+  local epoch, day, n = string.match(redis.call('GET', KEYS[4]) or '', '^(%S+) (%S+) (%d+)$')
+  if epoch ~= ARGV[1] or day > ARGV[8] then return {} end
+  if day == ARGV[8] then spent = tonumber(n) end
 end
-out[n + 2] = tat
-redis.call('SET', KEYS[2], string.format('%.0f', tat), 'PX', math.ceil((tat - now) / 1000) + 1000)
+local slow = tonumber(redis.call('GET', KEYS[3]) or '0')
+local tat = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(m[2]) + tonumber(ARGV[5]), slow + tolerance)
+local first = math.max(ask, tat - tolerance)
+if first - now > wait then return {now, tat, first, 0} end
+local out = {now, 0, 0, 0}
+for i = 9, #ARGV do
+  local units, slot = tonumber(ARGV[i]), math.max(ask, tat - tolerance)
+  if slot - first > wait then out[3] = slot break end
+  if budget > 0 and spent + units > budget then out[3] = slot out[4] = 1 break end
+  tat, spent = math.max(ask, tat) + cost * units, spent + units
+  out[#out + 1] = slot
+end
+out[2] = tat
+if #out > 4 then
+  redis.call('SET', KEYS[2], string.format('%.0f', tat), 'PX', math.ceil((tat - now) / 1000) + 1000)
+  if budget > 0 then redis.call('SET', KEYS[4], ARGV[1] .. ' ' .. ARGV[8] .. ' ' .. string.format('%.0f', spent), 'PX', 172800000) end
+end
 return out`)
 }
 
@@ -91,36 +123,44 @@ func ChargeOf(s *sender.Spec) rate.Charge {
 	return s.Limit().Call()
 }
 
-// Take gives n slots of a sender from lead on, or the time of the next place.
-// The lead is what the caller has to do before it can use one. Its errors all
-// mean that nothing may be sent.
-func (g *Gate) Take(ctx context.Context, sender string, c rate.Charge, n int, lead time.Duration) (Slots, error) {
-	rest := rate.After(0, MaxWait.Microseconds(), c.Tolerance).TAT
+// Take gives the first calls of an ask their slots, from its lead on, and the
+// time of the next place where it didn't give all. Its errors all mean that
+// nothing may be sent.
+func (g *Gate) Take(ctx context.Context, a Ask) (Slots, error) {
+	rest := rate.After(0, MaxWait.Microseconds(), a.Charge.Tolerance).TAT
+	args := []any{g.view.Epoch(), a.Charge.Cost, a.Charge.Tolerance, MaxWait.Microseconds(), rest, a.Lead.Microseconds(), a.Budget.Limit, a.Budget.Day.Name}
+	for _, n := range a.Units {
+		args = append(args, n)
+	}
 	sent := time.Now()
-	raw, err := g.take.Run(ctx, g.rdb, []string{g.keys.Meta(), g.keys.Rate(sender), g.slowKey(sender)},
-		g.view.Epoch(), c.Cost, n, c.Tolerance, MaxWait.Microseconds(), rest, lead.Microseconds()).Int64Slice()
+	raw, err := g.take.Run(ctx, g.rdb, []string{g.keys.Meta(), g.keys.Rate(a.Sender), g.slowKey(a.Sender), g.budgetKey(a.Budget)}, args...).Int64Slice()
 	received := time.Now()
 	if err != nil {
 		return Slots{}, fmt.Errorf("take slots: %w", err)
 	}
-	delay := func(i int) time.Duration { return time.Duration(raw[i]-raw[0]) * time.Microsecond }
+	const head = 4
 	switch {
 	case len(raw) == 0:
 		return Slots{}, facts.ErrRebuilding
-	case len(raw) == 3 && raw[1] == -1:
-		return Slots{Place: received.Add(delay(2))}, nil
-	case len(raw) != n+2:
+	case len(raw) < head || len(raw) > head+len(a.Units) || len(raw) < head+len(a.Units) && raw[2] == 0:
 		return Slots{}, errors.New("take slots: malformed answer")
 	}
-	s := Slots{Slots: make([]Slot, n), left: raw[n+1], cost: c.Cost}
+	delay := func(at int64) time.Duration { return time.Duration(at-raw[0]) * time.Microsecond }
+	s := Slots{Slots: make([]Slot, len(raw)-head), left: raw[1], cost: a.Charge.Cost}
 	for i := range s.Slots {
-		s.Slots[i].From, s.Slots[i].Until = rate.Usable(sent, received, delay(i+1))
+		s.Slots[i].From, s.Slots[i].Until = rate.Usable(sent, received, delay(raw[head+i]))
+	}
+	if len(s.Slots) < len(a.Units) {
+		s.Place, s.Spent = received.Add(delay(raw[2])), raw[3] == 1
+	}
+	if s.Spent {
+		s.Place = a.Budget.again(received)
 	}
 	return s, nil
 }
 
-// Give returns the last n slots unused, as far as nobody was given any after
-// them. Failing to costs only time.
+// Give returns the last n slots unused, of calls that counted as one each, as
+// far as nobody was given any after them. Failing to costs only time.
 func (g *Gate) Give(ctx context.Context, sender string, s Slots, n int) error {
 	if n == 0 || len(s.Slots) == 0 {
 		return nil

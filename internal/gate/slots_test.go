@@ -49,7 +49,7 @@ func TestSlotsAreThoseOfTake(t *testing.T) {
 			rest := rate.After(opened, gate.MaxWait.Microseconds(), c.Tolerance)
 			before := rate.State{TAT: max(tat(rt), rest.TAT)}
 			sent := time.Now()
-			s, err := r.Gate.Take(t.Context(), "bakery", c, n, lead)
+			s, err := r.Gate.Take(t.Context(), gate.Ask{Sender: "bakery", Charge: c, Units: gate.Ones(n), Lead: lead})
 			received := time.Now()
 			if err != nil {
 				rt.Fatal(err)
@@ -66,12 +66,12 @@ func TestSlotsAreThoseOfTake(t *testing.T) {
 			}
 			// Only the moment at which Redis answered is not known: it lies
 			// between sent and received, and follows from what was left.
-			ask := after - int64(n)*c.Cost
+			ask := after - int64(len(s.Slots))*c.Cost
 			if before.TAT >= ask {
 				ask = sent.Add(lead).UnixMicro() // some time in the past of TAT
 			}
 			state := before
-			for i := range n {
+			for i := range s.Slots {
 				var g rate.Grant
 				state, g = rate.Take(state, ask, c, math.MaxInt64/4)
 				from, until := s.Slots[i].From.UnixMicro(), s.Slots[i].Until.UnixMicro()-rate.SlotLife.Microseconds()
@@ -79,6 +79,14 @@ func TestSlotsAreThoseOfTake(t *testing.T) {
 				if from < g.Slot-2 || from > g.Slot+2*slack || until > g.Slot+2*slack || from < until {
 					rt.Fatalf("slot %d of %d: usable from %d until %d, want about %d (±%d)", i, n, from, until, g.Slot, slack)
 				}
+			}
+			// None comes more than the longest wait after the first.
+			last := int64(len(s.Slots)-1) * c.Cost
+			if reach := last - c.Tolerance; reach > gate.MaxWait.Microseconds() || len(s.Slots) < n && last+c.Cost <= gate.MaxWait.Microseconds() {
+				rt.Fatalf("%d of %d slots, the last %d µs behind the first", len(s.Slots), n, last)
+			}
+			if (len(s.Slots) < n) == s.Place.IsZero() || s.Spent {
+				rt.Fatalf("%d of %d slots, and a place at %s, spent %t", len(s.Slots), n, s.Place, s.Spent)
 			}
 			if state.TAT != after {
 				rt.Fatalf("TAT %d, want %d", after, state.TAT)
@@ -94,7 +102,7 @@ func TestGiveOnlyTheLast(t *testing.T) {
 	ctx := t.Context()
 	c := rate.Limit{PerSecond: 10, Burst: 1}.Call()
 	take := func(n int) gate.Slots {
-		s, err := r.Gate.Take(ctx, "a", c, n, 0)
+		s, err := r.Gate.Take(ctx, gate.Ask{Sender: "a", Charge: c, Units: gate.Ones(n)})
 		rig.Must(t, err)
 		rig.Must(t, engines.Redis.Client.Persist(ctx, r.Keys.Rate("a")).Err()) // however long the test takes
 		return s
@@ -131,7 +139,7 @@ func TestGiveOnlyTheLast(t *testing.T) {
 
 func TestRestAfterOpening(t *testing.T) {
 	r := rig.Open(t, engines)
-	if _, err := r.Gate.Take(t.Context(), "a", rate.Limit{PerSecond: 10, Burst: 1}.Call(), 1, 0); !errors.Is(err, facts.ErrRebuilding) {
+	if _, err := r.Gate.Take(t.Context(), gate.Ask{Sender: "a", Charge: rate.Limit{PerSecond: 10, Burst: 1}.Call(), Units: gate.Ones(1)}); !errors.Is(err, facts.ErrRebuilding) {
 		t.Fatalf("before anything is projected: %v", err)
 	}
 	rdb := engines.Redis.Client
@@ -151,7 +159,7 @@ func TestRestAfterOpening(t *testing.T) {
 	rig.Must(t, rdb.HSet(t.Context(), r.Keys.Meta(), "opened", opened).Err())
 	for _, burst := range []int{1, 10} {
 		sent := time.Now()
-		s, err := r.Gate.Take(t.Context(), "a", rate.Limit{PerSecond: 10, Burst: burst}.Call(), 1, 0)
+		s, err := r.Gate.Take(t.Context(), gate.Ask{Sender: "a", Charge: rate.Limit{PerSecond: 10, Burst: burst}.Call(), Units: gate.Ones(1)})
 		took := time.Since(sent)
 		rig.Must(t, err)
 		want := time.UnixMicro(opened).Add(gate.MaxWait + rate.Window)
@@ -160,7 +168,7 @@ func TestRestAfterOpening(t *testing.T) {
 		}
 	}
 	rig.Must(t, engines.Redis.Client.HSet(t.Context(), r.Keys.Meta(), "epoch", "another").Err())
-	if _, err := r.Gate.Take(t.Context(), "a", rate.Limit{PerSecond: 10, Burst: 1}.Call(), 1, 0); !errors.Is(err, facts.ErrRebuilding) {
+	if _, err := r.Gate.Take(t.Context(), gate.Ask{Sender: "a", Charge: rate.Limit{PerSecond: 10, Burst: 1}.Call(), Units: gate.Ones(1)}); !errors.Is(err, facts.ErrRebuilding) {
 		t.Errorf("in another epoch: %v", err)
 	}
 }
@@ -177,13 +185,13 @@ func TestSlow(t *testing.T) {
 		began := time.Now()
 		rig.Must(t, r.Gate.Slow(ctx, id, 30*time.Second))
 		rig.Must(t, r.Gate.Slow(ctx, id, time.Second)) // a shorter one doesn't shorten it
-		s, err := r.Gate.Take(ctx, id, c, 1, 0)
+		s, err := r.Gate.Take(ctx, gate.Ask{Sender: id, Charge: c, Units: gate.Ones(1)})
 		rig.Must(t, err)
 		took := time.Since(began)
 		if wait := s.Place.Sub(began); len(s.Slots) != 0 || wait < 29*time.Second || wait > took+31*time.Second {
 			t.Errorf("burst %d: slots %v, place in %s", burst, s.Slots, wait)
 		}
-		if s, err = r.Gate.Take(ctx, id+"other", c, 1, 0); err != nil || len(s.Slots) != 1 {
+		if s, err = r.Gate.Take(ctx, gate.Ask{Sender: id + "other", Charge: c, Units: gate.Ones(1)}); err != nil || len(s.Slots) != 1 {
 			t.Errorf("another sender: %+v, %v", s, err)
 		}
 	}
@@ -209,7 +217,7 @@ func TestEverySlidingSecond(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			for now := time.Now(); now.Before(end) || now.Before(limit) && !enough(); now = time.Now() {
-				s, err := r.Gate.Take(t.Context(), "a", c, 1+i, 0)
+				s, err := r.Gate.Take(t.Context(), gate.Ask{Sender: "a", Charge: c, Units: gate.Ones(1 + i)})
 				if err != nil {
 					t.Error(err)
 					return

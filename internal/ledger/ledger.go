@@ -141,6 +141,22 @@ func (l *Ledger) OfSource(ctx context.Context, s job.Source, upTo uint64, fn fun
 	return l.each(ctx, stream.Query{Stream: l.names.Ledger(s.Month, s.Part), Subject: l.names.JobsOfSource(s), UpTo: upTo}, fn)
 }
 
+// OfSender calls fn with every record of a sender's jobs that was stored since a
+// moment, in every month and part; of one job oldest first.
+func (l *Ledger) OfSender(ctx context.Context, sender string, since time.Time, fn func(Entry) error) error {
+	streams, err := l.Streams(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range streams {
+		month, part, _ := l.split(name)
+		if err := l.each(ctx, stream.Query{Stream: name, Subject: l.names.JobsOfSender(month, part, sender), Since: since}, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (l *Ledger) each(ctx context.Context, q stream.Query, fn func(Entry) error) error {
 	return stream.Each(ctx, l.js, q, func(m stream.Message) error {
 		e, err := l.Entry(m)

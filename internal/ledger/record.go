@@ -32,6 +32,7 @@ type Record struct {
 	Facts      uint64        `json:"facts,omitempty"`    // the facts' watermark that the verdict saw
 	Until      time.Time     `json:"until,omitzero"`     // held, or pending again: not before
 	Deadline   time.Duration `json:"deadline,omitempty"` // claimed: how long the claim stands, ns
+	Segments   int           `json:"segments,omitempty"` // claimed: what a text message counts; 0: it is none
 
 	MessageID string `json:"message_id,omitempty"` // the platform's id
 	Code      int    `json:"code,omitempty"`       // the platform's error

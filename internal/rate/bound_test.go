@@ -22,12 +22,15 @@ type arrival struct {
 
 // busiest returns the most messages that arrive in any half-open second. A
 // second that has the most can be moved to begin at an arrival.
-func busiest(calls []arrival) int {
+func busiest(calls []arrival) int { return busiestIn(calls, secondMicros) }
+
+// busiestIn is busiest for a stretch of another length.
+func busiestIn(calls []arrival, stretch int64) int {
 	slices.SortFunc(calls, func(a, b arrival) int { return int(a.at - b.at) })
 	most, sum, first := 0, 0, 0
 	for _, c := range calls {
 		sum += c.n
-		for ; calls[first].at <= c.at-secondMicros; first++ {
+		for ; calls[first].at <= c.at-stretch; first++ {
 			sum -= calls[first].n
 		}
 		most = max(most, sum)
@@ -156,13 +159,13 @@ func TestSustainedPace(t *testing.T) {
 		n    int
 		want int // messages in Window
 	}{
-		{"calls", Limit{300, 1}.Call(), 1, 300},
-		{"calls with burst", Limit{300, 71}.Call(), 1, 300},
-		{"one a second", Limit{1, 1}.Call(), 1, 1},
-		{"batches", Limit{300, 1}.Batch(50), 50, 300},
-		{"batches that don't divide", Limit{299, 1}.Batch(50), 50, 250},
-		{"shared batches", Limit{300, 1}.Shared(50, 50), 50, 300},
-		{"shared singles after a pause", Limit{300, 1}.Shared(1, 50), 1, 300},
+		{"calls", Limit{PerSecond: 300, Burst: 1}.Call(), 1, 300},
+		{"calls with burst", Limit{PerSecond: 300, Burst: 71}.Call(), 1, 300},
+		{"one a second", Limit{PerSecond: 1, Burst: 1}.Call(), 1, 1},
+		{"batches", Limit{PerSecond: 300, Burst: 1}.Batch(50), 50, 300},
+		{"batches that don't divide", Limit{PerSecond: 299, Burst: 1}.Batch(50), 50, 250},
+		{"shared batches", Limit{PerSecond: 300, Burst: 1}.Shared(50, 50), 50, 300},
+		{"shared singles after a pause", Limit{PerSecond: 300, Burst: 1}.Shared(1, 50), 1, 300},
 	} {
 		var s State
 		got, start := 0, int64(1_000_000_000)

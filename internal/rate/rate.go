@@ -4,9 +4,10 @@
 // number calls it, and the Redis script of the gate repeats its steps.
 //
 // Its invariant: in any half-open second fewer or as many messages reach the
-// platform as Limit.PerSecond says, however many workers ask and however long
-// each stalls between getting its slot and the wire, up to SlotLife, and
-// however the network then delays it, up to WireJitter.
+// platform as Limit.PerSecond says, and in any half-open minute as many as
+// Limit.PerMinute says, however many workers ask and however long each stalls
+// between getting its slot and the wire, up to SlotLife, and however the network
+// then delays it, up to WireJitter.
 //
 // # Unit
 //
@@ -37,6 +38,14 @@
 // stretch thus sum to less than Window + tolerance + cost. Each way of
 // charging below chooses its numbers so that this is PerSecond messages.
 //
+// A minute is reckoned in the same way, with Minute in place of Window; the
+// larger of the two costs holds both.
+//
+// A message that counts as several, as a text message in segments does, costs
+// that many times one: a stretch then has at most PerSecond of what messages
+// count as, but for its last message, which may pass the bound by what it
+// counts beyond one. Its calls stay within the bound whatever they count as.
+//
 // One state serves one way of charging. Two ways on one state break the
 // bound: a batch that is charged after it went can follow a second's worth of
 // single calls.
@@ -57,18 +66,27 @@ const (
 	WireJitter = 50 * time.Millisecond
 	// Window is the stretch of slots that can arrive within one second.
 	Window = time.Second + SlotLife + WireJitter
+	// Minute is the stretch of slots that can arrive within one minute.
+	Minute = time.Minute + SlotLife + WireJitter
 )
 
 // MaxPerSecond bounds Limit.PerSecond. Up to here rounding the spacing up to a
 // microsecond costs less than a twelfth of the rate.
 const MaxPerSecond = 100_000
 
-const windowMicros = int64(Window / time.Microsecond)
+// MaxPerMinute bounds Limit.PerMinute.
+const MaxPerMinute = 60 * MaxPerSecond
+
+const (
+	windowMicros = int64(Window / time.Microsecond)
+	minuteMicros = int64(Minute / time.Microsecond)
+)
 
 // Limit is a sender's rate. The zero value is not valid.
 type Limit struct {
 	PerSecond int // messages in any second, 1 to MaxPerSecond
 	Burst     int // messages that may go at one moment after a pause, 1 to PerSecond
+	PerMinute int // messages in any minute, Burst to MaxPerMinute; 0: as many as PerSecond allows
 }
 
 // Validate returns an error that names the field and its range.
@@ -78,6 +96,9 @@ func (l Limit) Validate() error {
 	}
 	if l.Burst < 1 || l.Burst > l.PerSecond {
 		return fmt.Errorf("rate.burst %d: must be 1 to per_second, %d", l.Burst, l.PerSecond)
+	}
+	if l.PerMinute != 0 && (l.PerMinute < l.Burst || l.PerMinute > MaxPerMinute) {
+		return fmt.Errorf("rate.per_minute %d: must be burst, %d, to %d", l.PerMinute, l.Burst, MaxPerMinute)
 	}
 	return nil
 }
@@ -107,6 +128,9 @@ func (l Limit) Shared(n, most int) Charge {
 	l.mustFit(most)
 	room := max(l.Burst, most)
 	t := ceilDiv(windowMicros, int64(l.PerSecond-room+1))
+	if l.PerMinute > 0 {
+		t = max(t, ceilDiv(minuteMicros, int64(l.PerMinute-room+1)))
+	}
 	return Charge{Cost: int64(n) * t, Tolerance: int64(room-n) * t}
 }
 
@@ -119,7 +143,11 @@ func (l Limit) Shared(n, most int) Charge {
 // Window, hence at most PerSecond/n calls.
 func (l Limit) Batch(n int) Charge {
 	l.mustFit(n)
-	return Charge{Cost: ceilDiv(windowMicros, int64(l.PerSecond/n))}
+	cost := ceilDiv(windowMicros, int64(l.PerSecond/n))
+	if l.PerMinute > 0 {
+		cost = max(cost, ceilDiv(minuteMicros, int64(l.PerMinute/n)))
+	}
+	return Charge{Cost: cost}
 }
 
 // Spacing returns the time between single calls at the sustained pace, whole
@@ -133,8 +161,8 @@ func (l Limit) BatchSpacing(n int) time.Duration { return duration(l.Batch(n).Co
 // mustFit panics where a call is larger than a second's messages: it could
 // never go, and whoever fills envelopes has to know that.
 func (l Limit) mustFit(n int) {
-	if n < 1 || n > l.PerSecond {
-		panic(fmt.Sprintf("rate: a call of %d messages at %d a second", n, l.PerSecond))
+	if n < 1 || n > l.PerSecond || l.PerMinute > 0 && n > l.PerMinute {
+		panic(fmt.Sprintf("rate: a call of %d messages at %d a second and %d a minute", n, l.PerSecond, l.PerMinute))
 	}
 }
 

@@ -11,9 +11,9 @@ func TestValidate(t *testing.T) {
 		l    Limit
 		want string // in the error; "" is none
 	}{
-		{Limit{1, 1}, ""}, {Limit{300, 1}, ""}, {Limit{300, 300}, ""}, {Limit{MaxPerSecond, 1}, ""},
-		{Limit{}, "per_second 0"}, {Limit{-1, 1}, "per_second -1"}, {Limit{MaxPerSecond + 1, 1}, "per_second 100001"},
-		{Limit{300, 0}, "burst 0"}, {Limit{300, -1}, "burst -1"}, {Limit{300, 301}, "burst 301"},
+		{Limit{PerSecond: 1, Burst: 1}, ""}, {Limit{PerSecond: 300, Burst: 1}, ""}, {Limit{PerSecond: 300, Burst: 300}, ""}, {Limit{PerSecond: MaxPerSecond, Burst: 1}, ""},
+		{Limit{}, "per_second 0"}, {Limit{PerSecond: -1, Burst: 1}, "per_second -1"}, {Limit{PerSecond: MaxPerSecond + 1, Burst: 1}, "per_second 100001"},
+		{Limit{PerSecond: 300, Burst: 0}, "burst 0"}, {Limit{PerSecond: 300, Burst: -1}, "burst -1"}, {Limit{PerSecond: 300, Burst: 301}, "burst 301"},
 	} {
 		err := tc.l.Validate()
 		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
@@ -30,13 +30,13 @@ func TestSpacing(t *testing.T) {
 		l    Limit
 		want time.Duration
 	}{
-		{Limit{1, 1}, 1150 * time.Millisecond},
-		{Limit{2, 1}, 575 * time.Millisecond},
-		{Limit{2, 2}, 1150 * time.Millisecond},
-		{Limit{300, 1}, 3834 * time.Microsecond}, // 3833.3 rounded up
-		{Limit{300, 71}, 5 * time.Millisecond},
-		{Limit{300, 300}, 1150 * time.Millisecond},
-		{Limit{MaxPerSecond, 1}, 12 * time.Microsecond}, // 11.5 rounded up
+		{Limit{PerSecond: 1, Burst: 1}, 1150 * time.Millisecond},
+		{Limit{PerSecond: 2, Burst: 1}, 575 * time.Millisecond},
+		{Limit{PerSecond: 2, Burst: 2}, 1150 * time.Millisecond},
+		{Limit{PerSecond: 300, Burst: 1}, 3834 * time.Microsecond}, // 3833.3 rounded up
+		{Limit{PerSecond: 300, Burst: 71}, 5 * time.Millisecond},
+		{Limit{PerSecond: 300, Burst: 300}, 1150 * time.Millisecond},
+		{Limit{PerSecond: MaxPerSecond, Burst: 1}, 12 * time.Microsecond}, // 11.5 rounded up
 	} {
 		if got := tc.l.Spacing(); got != tc.want {
 			t.Errorf("%+v: spacing %v, want %v", tc.l, got, tc.want)
@@ -56,7 +56,7 @@ func TestBatchSpacing(t *testing.T) {
 		{99, 50, 1150 * time.Millisecond},
 		{100, 50, 575 * time.Millisecond},
 	} {
-		if got := (Limit{tc.rate, 1}).BatchSpacing(tc.n); got != tc.want {
+		if got := (Limit{PerSecond: tc.rate, Burst: 1}).BatchSpacing(tc.n); got != tc.want {
 			t.Errorf("%d/s in batches of %d: spacing %v, want %v", tc.rate, tc.n, got, tc.want)
 		}
 	}
@@ -67,13 +67,13 @@ func TestCharges(t *testing.T) {
 		name      string
 		got, want Charge
 	}{
-		{"call", Limit{300, 1}.Call(), Charge{3834, 0}},
-		{"call with burst", Limit{300, 71}.Call(), Charge{5000, 70 * 5000}},
-		{"batch", Limit{300, 1}.Batch(50), Charge{191667, 0}},
-		{"batch ignores burst", Limit{300, 20}.Batch(50), Charge{191667, 0}},
-		{"single beside batches", Limit{279, 1}.Shared(1, 50), Charge{5000, 49 * 5000}},
-		{"batch beside singles", Limit{279, 1}.Shared(50, 50), Charge{50 * 5000, 0}},
-		{"burst larger than batches", Limit{279, 50}.Shared(20, 30), Charge{20 * 5000, 30 * 5000}},
+		{"call", Limit{PerSecond: 300, Burst: 1}.Call(), Charge{3834, 0}},
+		{"call with burst", Limit{PerSecond: 300, Burst: 71}.Call(), Charge{5000, 70 * 5000}},
+		{"batch", Limit{PerSecond: 300, Burst: 1}.Batch(50), Charge{191667, 0}},
+		{"batch ignores burst", Limit{PerSecond: 300, Burst: 20}.Batch(50), Charge{191667, 0}},
+		{"single beside batches", Limit{PerSecond: 279, Burst: 1}.Shared(1, 50), Charge{5000, 49 * 5000}},
+		{"batch beside singles", Limit{PerSecond: 279, Burst: 1}.Shared(50, 50), Charge{50 * 5000, 0}},
+		{"burst larger than batches", Limit{PerSecond: 279, Burst: 50}.Shared(20, 30), Charge{20 * 5000, 30 * 5000}},
 	} {
 		if tc.got != tc.want {
 			t.Errorf("%s: %+v, want %+v", tc.name, tc.got, tc.want)
@@ -189,7 +189,7 @@ func TestRefundSavesNothingUp(t *testing.T) {
 
 func TestAfter(t *testing.T) {
 	const now, maxWait = 5_000_000, 1_000_000
-	single, batch := Limit{100, 1}.Shared(1, 20), Limit{100, 1}.Shared(20, 20)
+	single, batch := Limit{PerSecond: 100, Burst: 1}.Shared(1, 20), Limit{PerSecond: 100, Burst: 1}.Shared(20, 20)
 	s := After(now, maxWait, single.Tolerance)
 	last := int64(now + maxWait) // the latest slot that the lost state may have granted
 	_, g := Take(s, now, single, 1<<40)

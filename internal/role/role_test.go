@@ -220,6 +220,12 @@ func (w *worker) BlockContact(ctx context.Context, sender, address string, at ti
 	return err
 }
 
+// OptOut writes a fact.
+func (w *worker) OptOut(ctx context.Context, sender, address string, at time.Time) error {
+	_, err := w.Facts.Merge(ctx, sender, []contact.Update{{Address: address, OptOut: &contact.OptOut{Scope: contact.All, At: at}}})
+	return err
+}
+
 // PauseSender writes a control.
 func (w *worker) PauseSender(ctx context.Context, id string, _ time.Time, why reason.Code, detail string) (bool, error) {
 	_, err := w.Facts.EditControl(ctx, facts.SenderControl, id, func(old facts.Control) (facts.Control, bool) {
@@ -235,7 +241,7 @@ func (h *house) work(t *testing.T, log *slog.Logger, e *engine.Engines) *worker 
 	rig.Must(t, err)
 	t.Cleanup(func() { _ = cache.Close() })
 	d := &deliver.Worker{
-		Life: t.Context(), Gate: w.Gate, Commits: w.Commits, Defs: cache, Platform: w, Effects: w, Lane: w, Tracer: w.Tracer, Log: log, Name: "w", Stats: &deliver.Stats{},
+		Life: t.Context(), Gate: w.Gate, Commits: w.Commits, Defs: cache, Platform: func(string) channel.Platform { return w }, Effects: w, Lane: w, Tracer: w.Tracer, Log: log, Name: "w", Stats: &deliver.Stats{},
 		Account: func(*sender.Spec) (channel.Account, error) { return channel.Account{}, nil },
 	}
 	srv := queue.NewServer(e.Redis.Queue, h.prefix, 2, d, log)

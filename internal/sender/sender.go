@@ -4,12 +4,14 @@
 package sender
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/rate"
+	"github.com/carillon-dev/carillon/internal/tendlc"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
@@ -18,7 +20,7 @@ type Spec struct {
 	Kind         string      `yaml:"kind" json:"kind"`
 	ID           string      `yaml:"id" json:"id"`
 	Channel      string      `yaml:"channel" json:"channel"`
-	Account      string      `yaml:"account" json:"account"`
+	Account      string      `yaml:"account" json:"account"`                           // Page id, Instagram account id, E.164 number or messaging service
 	Credential   string      `yaml:"credential" json:"credential"`                     // env:NAME or file:PATH
 	AppSecret    string      `yaml:"app_secret,omitempty" json:"app_secret,omitempty"` // env:NAME or file:PATH; empty: calls carry no proof
 	Capabilities []string    `yaml:"capabilities,omitempty" json:"capabilities,omitempty"`
@@ -34,6 +36,10 @@ type Spec struct {
 	Withdrawn    []string    `yaml:"restricted_features,omitempty" json:"restricted_features,omitempty"` // tags, vias or template kinds that it withdrew
 	Disclosure   bool        `yaml:"disclosure_required,omitempty" json:"disclosure_required,omitempty"` // law binds it to say that a bot writes
 	Unknown      Unknown     `yaml:"unknown,omitempty" json:"unknown,omitzero"`
+
+	AccountSID     string       `yaml:"account_sid,omitempty" json:"account_sid,omitempty"`         // sms: the Twilio account that the number or messaging service is of
+	StatusCallback string       `yaml:"status_callback,omitempty" json:"status_callback,omitempty"` // sms: the public address of a hook of type twilio; empty: no receipts come
+	TenDLC         *tendlc.Spec `yaml:"ten_dlc,omitempty" json:"ten_dlc,omitempty"`                 // sms: what carriers let the registered number send
 }
 
 // Unknown is what is made of messages of which the answer was lost.
@@ -95,6 +101,10 @@ type QuietHours struct {
 // of 2026-03-23 allows a Page for text, messages per second.
 const DefaultRate = 300
 
+// DefaultSMSRate is the cap of an SMS sender that names neither a rate nor a
+// 10DLC class: segments a second of a long code at Twilio.
+const DefaultSMSRate = 1
+
 // MaxWeight is the largest weight: so many times what others get at least.
 const MaxWeight = 100
 
@@ -109,12 +119,15 @@ func (s *Spec) Validate() error {
 	switch {
 	case !ValidID(s.ID):
 		return fmt.Errorf("id %q: want 1 to 63 characters out of a-z, 0-9 and '-'", s.ID)
-	case s.Channel == string(policy.SMS):
-		return fmt.Errorf("sender %s: channel sms can't be sent to by this version; messenger and instagram can", s.ID)
-	case s.Channel != string(policy.Messenger) && s.Channel != string(policy.Instagram):
-		return fmt.Errorf("sender %s: channel %q: want messenger or instagram", s.ID, s.Channel)
-	case !validAccount(s.Account):
-		return fmt.Errorf("sender %s: account %q: want the Page id or the Instagram account id", s.ID, s.Account)
+	case s.Channel != string(policy.Messenger) && s.Channel != string(policy.Instagram) && s.Channel != string(policy.SMS):
+		return fmt.Errorf("sender %s: channel %q: want messenger, instagram or sms", s.ID, s.Channel)
+	}
+	check := s.validMeta
+	if s.SMS() {
+		check = s.validSMS
+	}
+	if err := check(); err != nil {
+		return fmt.Errorf("sender %s: %w", s.ID, err)
 	}
 	for _, c := range []struct{ field, ref string }{{"credential", s.Credential}, {"app_secret", s.AppSecret}} {
 		if c.field == "app_secret" && c.ref == "" {
@@ -152,6 +165,20 @@ func (s *Spec) Validate() error {
 	return nil
 }
 
+// SMS tells whether text messages go out from the sender.
+func (s *Spec) SMS() bool { return s.Channel == string(policy.SMS) }
+
+// validMeta checks what belongs to a Page or an Instagram account.
+func (s *Spec) validMeta() error {
+	switch {
+	case !validAccount(s.Account):
+		return fmt.Errorf("account %q: want the Page id or the Instagram account id", s.Account)
+	case s.AccountSID != "" || s.StatusCallback != "" || s.TenDLC != nil:
+		return errors.New("account_sid, status_callback and ten_dlc belong to channel sms")
+	}
+	return nil
+}
+
 // validAccount tells whether s can stand in the path of a call as it is. "me"
 // would be whichever account the credential belongs to.
 func validAccount(s string) bool {
@@ -172,10 +199,17 @@ func validCapability(c string) bool {
 	return c != "" && len(c) <= 63 && !strings.ContainsFunc(c, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' })
 }
 
-// Limit returns the sender's rate with its defaults filled in.
+// Limit returns the sender's rate with its defaults filled in. Of an SMS sender
+// it counts segments.
 func (s *Spec) Limit() rate.Limit {
-	l := rate.Limit{PerSecond: s.Rate.PerSecond, Burst: s.Rate.Burst}
-	if l.PerSecond == 0 {
+	l := rate.Limit{PerSecond: s.Rate.PerSecond, Burst: s.Rate.Burst, PerMinute: s.TenDLC.Minute()}
+	switch {
+	case l.PerSecond != 0:
+	case l.PerMinute != 0: // its minute, spread evenly
+		l.PerSecond = (l.PerMinute + 59) / 60
+	case s.SMS():
+		l.PerSecond = DefaultSMSRate
+	default:
 		l.PerSecond = DefaultRate
 	}
 	if l.Burst == 0 {

@@ -28,9 +28,10 @@ func TestValidate(t *testing.T) {
 		{"least", func(*Spec) {}, ""},
 		{"instagram", func(s *Spec) { s.Channel = "instagram" }, ""},
 		{"no id", func(s *Spec) { s.ID = "" }, `id "": want 1 to 63 characters out of a-z, 0-9 and '-'`},
-		{"sms", func(s *Spec) { s.Channel = "sms" }, "sender bakery: channel sms can't be sent to by this version; messenger and instagram can"},
-		{"channel", func(s *Spec) { s.Channel = "Messenger" }, `sender bakery: channel "Messenger": want messenger or instagram`},
-		{"no channel", func(s *Spec) { s.Channel = "" }, `sender bakery: channel "": want messenger or instagram`},
+		{"channel", func(s *Spec) { s.Channel = "Messenger" }, `sender bakery: channel "Messenger": want messenger, instagram or sms`},
+		{"no channel", func(s *Spec) { s.Channel = "" }, `sender bakery: channel "": want messenger, instagram or sms`},
+
+		{"an SMS field", func(s *Spec) { s.AccountSID = "AC" }, "sender bakery: account_sid, status_callback and ten_dlc belong to channel sms"},
 
 		{"no account", func(s *Spec) { s.Account = "" }, `sender bakery: account ""` + account},
 		{"longest account", func(s *Spec) { s.Account = strings.Repeat("1", 128) }, ""},

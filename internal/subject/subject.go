@@ -148,6 +148,11 @@ func (n Names) JobsOfContact(month string, part int, sender string, k job.Key) s
 	return n.subject("ledger." + month + "." + strconv.Itoa(part) + "." + sender + "." + k.String() + ".*")
 }
 
+// JobsOfSender matches the subjects of a sender's jobs in one ledger stream.
+func (n Names) JobsOfSender(month string, part int, sender string) string {
+	return n.subject("ledger." + month + "." + strconv.Itoa(part) + "." + sender + ".>")
+}
+
 // ParseJob reads what Job built.
 func (n Names) ParseJob(subject string) (job.ID, error) {
 	id, ok := strings.CutPrefix(subject, n.subject("ledger."))

@@ -32,6 +32,8 @@ func allowed(step Step) outcomes {
 		return outcomes{channel.Refused}
 	case Redirect:
 		return outcomes{channel.Refused, channel.Unknown}
+	case Hang: // a call that comes after the one that hung has no time left
+		return outcomes{channel.Unknown, channel.NotSent}
 	case DropUnread:
 		return outcomes{channel.NotSent, channel.Unknown}
 	}

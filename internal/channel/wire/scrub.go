@@ -29,7 +29,7 @@ func Scrub(words string, ms []channel.Message) string {
 	// Twice, as a batch's form is escaped twice.
 	words = OneLine(unescape(unescape(Cut(words, maxRaw))))
 	for i := range ms {
-		if quotes(words, OneLine(ms[i].Text)) || quotesBody(words, &ms[i]) {
+		if quotes(blanks(words), blanks(OneLine(ms[i].Text))) || quotesBody(words, &ms[i]) {
 			return quoteMark
 		}
 		if r := ms[i].Recipient; r != "" {
@@ -38,6 +38,9 @@ func Scrub(words string, ms []channel.Message) string {
 	}
 	return Cut(hideNumbers(words), MaxDetail)
 }
+
+// blanks writes the blanks of a form as such: some send them as a plus.
+func blanks(s string) string { return strings.ReplaceAll(s, "+", " ") }
 
 // quotes reports whether words repeat part of text. Every repeated piece of
 // 2*quoted-1 bytes covers one of the windows looked at.

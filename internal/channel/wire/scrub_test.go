@@ -27,6 +27,7 @@ func TestScrub(t *testing.T) {
 		{"part of the text", `text "Ann, your table is ready" is bad`, quoteMark},
 		{"short text", "bad: Ring us!", quoteMark},
 		{"text too short to tell", "yes, it is", "yes, it is"},
+		{"text of a form", `Body=Hello+Ann%2C+your+table`, quoteMark},
 		{"escaped text", `Hello%20Ann%2C%20your%20table`, quoteMark},
 		{"text escaped twice", `Hello%2520Ann%252C%2520your%2520table`, quoteMark},
 		{"JSON in words", `"\u0048ello Ann, your \u0074able is ready"`, quoteMark},
