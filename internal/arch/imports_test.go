@@ -44,13 +44,13 @@ func rooms() map[string]level {
 		"internal/facts": way, "internal/stream": way, "internal/consent": way, "internal/scheduler": way,
 		"internal/audit": way, "internal/story": way, "internal/lease": way, "internal/access": way,
 		"internal/journal": way, "internal/idempotency": way, "internal/ingest": way,
-		"internal/webhook": way, "internal/receipt": way,
+		"internal/webhook": way, "internal/receipt": way, "internal/mapping": way,
 
 		"internal/channel/meta": adapter, "internal/channel/wire": adapter, "internal/channel/twilio": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
 		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,
 		"internal/console": adapter, "internal/sandbox": adapter, "internal/health": adapter,
-		"internal/ingest/meta": adapter,
-		"internal/push":        adapter,
+		"internal/ingest/meta": adapter, "internal/ingest/hubspot": adapter, "internal/ingest/salesforce": adapter,
+		"internal/push": adapter,
 
 		"internal/app": wiring, "internal/cli": wiring, "internal/bench": wiring, "internal/e2e": wiring,
 
@@ -157,6 +157,10 @@ func pure() map[string]string {
 
 		"internal/hook":        "readers of webhooks are held against golden bodies, so that what a signature covers is bytes and nothing else",
 		"internal/ingest/meta": "a body that comes again must be read as the same events, whenever and wherever",
+
+		"internal/mapping":           "what an event says of whom must be the same whenever it is told, by whichever way it comes",
+		"internal/ingest/hubspot":    "a body that comes again must be read as the same events, whenever and wherever",
+		"internal/ingest/salesforce": "a body that comes again must be read as the same events, whenever and wherever",
 	}
 }
 

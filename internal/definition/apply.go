@@ -11,6 +11,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/hook"
+	"github.com/carillon-dev/carillon/internal/mapping"
 	"github.com/carillon-dev/carillon/internal/plan"
 	"github.com/carillon-dev/carillon/internal/sender"
 )
@@ -60,7 +61,7 @@ func (s *Store) Apply(ctx context.Context, file string, docs []Document, check C
 		case d.Sender != nil:
 			changes[i], err = s.changeSender(ctx, d.Sender, check)
 		case d.Hook != nil:
-			changes[i], err = s.changeHook(ctx, d.Hook, check)
+			changes[i], err = s.changeHook(ctx, d.Hook, here.senders, check)
 		case d.Endpoint != nil:
 			changes[i], err = s.changeEndpoint(ctx, d.Endpoint)
 		case d.Template != nil:
@@ -154,8 +155,30 @@ func (s *Store) changeSender(ctx context.Context, n *sender.Spec, check Check) (
 	return c, nil
 }
 
-func (s *Store) changeHook(ctx context.Context, n *hook.Spec, check Check) (change, error) {
+// checkHook refuses rules that don't compile, or that are about senders that
+// nobody has defined.
+func (s *Store) checkHook(ctx context.Context, n *hook.Spec, senders map[string]*sender.Spec) error {
+	if _, err := mapping.Compile(n); err != nil {
+		return fmt.Errorf("hook %s: %w", n.ID, err)
+	}
+	for _, id := range n.Senders() {
+		if senders[id] != nil {
+			continue
+		}
+		if _, _, err := s.Sender(ctx, id); errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("hook %s: map: sender %s is not defined; apply its Sender document first", n.ID, id)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) changeHook(ctx context.Context, n *hook.Spec, senders map[string]*sender.Spec, check Check) (change, error) {
 	c := change{Applied: Applied{Kind: "Hook", ID: n.ID}}
+	if err := s.checkHook(ctx, n, senders); err != nil {
+		return c, err
+	}
 	if check.Hook != nil {
 		if err := check.Hook(n); err != nil {
 			return c, err

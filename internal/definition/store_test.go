@@ -73,7 +73,7 @@ func TestStore(t *testing.T) {
 	js := streams(t)
 	for name, test := range map[string]func(*testing.T, *Store){
 		"revisions": testRevisions, "bind": testBind, "ids": testIDs, "apply": testApply, "all-or-none": testAllOrNone,
-		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound, "newer": testNewer, "hooks": testHooks, "endpoints": testEndpoints,
+		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound, "newer": testNewer, "hooks": testHooks, "mapping": testMapping, "endpoints": testEndpoints,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

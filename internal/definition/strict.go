@@ -18,7 +18,8 @@ type fieldError struct {
 // Error says what is wrong with the field.
 func (e *fieldError) Error() string { return e.what }
 
-// paths notes the line of every field below a mapping. Aliases are not
+// paths notes the line of every field below a mapping, those of lists as
+// map[0].contact. Aliases are not
 // followed: they may lead back to where they stand.
 func paths(n *yaml.Node, above string, lines map[string]int) {
 	if n.Kind == yaml.SequenceNode {

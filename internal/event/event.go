@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -73,6 +74,10 @@ type Event struct {
 	Reason     reason.Code `json:"reason,omitempty"`      // what Code means here; empty: the platform refused the message
 	Standby    bool        `json:"standby,omitempty"`     // told while another app has the thread
 	Ours       bool        `json:"ours,omitempty"`        // an echo of our own app
+
+	Subject    string            `json:"subject,omitempty"`    // of a CloudEvent
+	Extensions map[string]string `json:"extensions,omitempty"` // of a CloudEvent, as text
+	Change     *contact.Change   `json:"change,omitempty"`     // what a CRM's event says of Person; its time is Time
 
 	Data json.RawMessage `json:"data,omitempty"` // as it came: of a CRM, and of what has no meaning here
 }

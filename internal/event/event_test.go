@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -14,6 +15,7 @@ func full() Event {
 	return Event{
 		Source: "meta/shop", ID: "mid.1", Type: Message, Time: at, Channel: "messenger", Account: "1234567890", Person: "99", Sender: "bakery",
 		MessageID: "mid.1", MessageIDs: []string{"mid.0"}, Job: "job", Watermark: at, Text: "hello", Payload: "p", Ad: true, Permission: "c", Post: true,
+		Subject: "deal/1", Extensions: map[string]string{"tenant": "no"}, Change: &contact.Change{Labels: map[string]bool{"vip": true}},
 		Live: true, Action: "block", Why: "spam", Code: 30003, Reason: reason.RecipientUnavailable, Standby: true, Ours: true, Data: json.RawMessage(`{"a":1}`),
 	}
 }

@@ -18,12 +18,15 @@ type Type string
 
 // The types.
 const (
-	Meta   Type = "meta"
-	Twilio Type = "twilio"
+	Meta       Type = "meta"
+	Twilio     Type = "twilio"
+	HubSpot    Type = "hubspot"
+	Salesforce Type = "salesforce"
+	Events     Type = "events" // what comes by /v1/events and by NATS: it has no path of its own
 )
 
 // Types returns every type there is.
-func Types() []Type { return []Type{Meta, Twilio} }
+func Types() []Type { return []Type{Meta, Twilio, HubSpot, Salesforce, Events} }
 
 // Spec is a Hook document.
 type Spec struct {
@@ -34,6 +37,10 @@ type Spec struct {
 	VerifyToken string   `yaml:"verify_token,omitempty" json:"verify_token,omitempty"` // env:NAME or file:PATH; meta asks for it once, when the hook is subscribed
 	AppID       string   `yaml:"app_id,omitempty" json:"app_id,omitempty"`             // meta: our own app, to tell our echoes from others'
 	URL         string   `yaml:"url,omitempty" json:"url,omitempty"`                   // as the caller knows it, where a proxy changes it: some sign it
+
+	Organization string   `yaml:"organization,omitempty" json:"organization,omitempty"` // salesforce: the organization's id, 15 or 18 characters
+	Sources      []string `yaml:"sources,omitempty" json:"sources,omitempty"`           // events: whose events are mapped; none: everybody's
+	Map          []Rule   `yaml:"map,omitempty" json:"map,omitempty"`                   // what a CRM's events say, of whom
 }
 
 // maxSecrets is more than a rotation needs, and bounds what a call costs.
@@ -49,7 +56,9 @@ func (s *Spec) Validate() error {
 		return fmt.Errorf("id %q: want 1 to 63 characters out of a-z, 0-9 and '-'", s.ID)
 	case !slices.Contains(Types(), s.Type):
 		return fmt.Errorf("hook %s: type %q: want one of %s", s.ID, s.Type, names())
-	case len(s.Secrets) == 0 || len(s.Secrets) > maxSecrets:
+	case s.Type == Events && (len(s.Secrets) > 0 || s.URL != ""):
+		return fmt.Errorf("hook %s: secrets and url don't belong to type events: who posts to /v1/events has a token", s.ID)
+	case s.Type != Events && len(s.Secrets) == 0 || len(s.Secrets) > maxSecrets:
 		return fmt.Errorf("hook %s: secrets: want 1 to %d; without one anybody could call it", s.ID, maxSecrets)
 	case s.Type == Meta && s.VerifyToken == "":
 		return fmt.Errorf("hook %s: verify_token: want env:NAME or file:PATH of the token that was given to the platform", s.ID)
@@ -60,6 +69,9 @@ func (s *Spec) Validate() error {
 		if !sender.ValidReference(ref) {
 			return fmt.Errorf("hook %s: secrets and verify_token: want env:NAME or file:PATH, never the secret itself", s.ID)
 		}
+	}
+	if err := s.validateCRM(); err != nil {
+		return fmt.Errorf("hook %s: %w", s.ID, err)
 	}
 	if u, err := url.Parse(s.URL); err != nil || s.URL != "" && (u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Fragment != "") {
 		return fmt.Errorf("hook %s: url %q: want the whole address as the caller knows it, such as https://example.com%s", s.ID, s.URL, s.Path())
