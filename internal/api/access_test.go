@@ -81,6 +81,7 @@ func tries() map[string]try {
 		"POST /v1/tokens":                       {admin, hidden, "/v1/tokens", `{"name":"x","role":"viewer","senders":["SENDER"]}`},
 		"POST /v1/tokens/{id}/revoke":           {admin, hidden, "/v1/tokens/TOKENID/revoke", ""},
 
+		"POST /v1/senders/{id}/contacts/erase":   {operator, hidden, "/v1/senders/SENDER/contacts/erase", `{"contact":"9"}`},
 		"POST /v1/senders/{id}/contacts/changes": {operator, hidden, "/v1/senders/SENDER/contacts/changes", `{"contacts":[{"contact":"9","name":"x"}]}`},
 	}
 }

@@ -33,6 +33,7 @@ func verbs() map[string]string {
 		"/v1/tokens/{id}/revoke":     "revoke-token",
 
 		"/v1/senders/{id}/contacts/changes": "change-contacts",
+		"/v1/senders/{id}/contacts/erase":   "erase-contact",
 	}
 }
 

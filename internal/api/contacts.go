@@ -62,7 +62,7 @@ func (s *Server) mergeContacts(ctx context.Context, id string, updates []contact
 	out := client.ContactsChanged{Written: m.Written, Unchanged: m.Unchanged, InForce: s.inForce(ctx, m.Seq)}
 	var gone []consent.Contact
 	for _, u := range updates {
-		if u.OptOut != nil || !u.Erased.IsZero() {
+		if u.OptOut != nil {
 			gone = append(gone, consent.Contact{Sender: id, Address: u.Address})
 		}
 	}
@@ -71,8 +71,8 @@ func (s *Server) mergeContacts(ctx context.Context, id string, updates []contact
 	return out, err
 }
 
-// line waits for the line of who opted out or was erased, for as long as a
-// send may take, and names the jobs that may still arrive.
+// line waits for the line of who opted out, for as long as a send may take,
+// and names the jobs that may still arrive.
 func (s *Server) line(ctx context.Context, gone []consent.Contact) ([]string, error) {
 	names := []string{}
 	if len(gone) == 0 {
@@ -124,6 +124,34 @@ func changes(said []client.ContactChange, now time.Time) ([]contact.Update, erro
 		out[i] = n.Update(c.Contact)
 	}
 	return out, nil
+}
+
+func (s *Server) eraseContact(a *answer, r *http.Request) error {
+	id := r.PathValue("id")
+	if _, _, err := s.Defs.Sender(r.Context(), id); err != nil {
+		return err
+	}
+	req, err := decode[client.EraseRequest](a, r)
+	if err != nil {
+		return err
+	}
+	if err := checkContact("contact", req.Contact); err != nil {
+		return err
+	}
+	at, err := since("at", req.At, time.Now())
+	if err != nil {
+		return err
+	}
+	if err := s.act(a, r, deed{object: s.Facts.Key(id, req.Contact).String(), sender: id}); err != nil {
+		return err
+	}
+	ctx, cancel := detached(r)
+	defer cancel()
+	done, err := s.Desk.Erase(ctx, id, req.Contact, at)
+	if err != nil {
+		return err
+	}
+	return writeJSON(a, statusIf(done.Complete && done.InFlight == 0), client.Erased(done))
 }
 
 // since returns from when on something said is so, now where that is not said.

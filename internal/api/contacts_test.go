@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/pkg/client"
@@ -68,5 +69,31 @@ func TestChangeDrawsTheLine(t *testing.T) {
 	h.move(t, id, ledger.Record{State: job.Sent, From: job.Claimed, Prev: claim, Attempt: 1, MessageID: "m"})
 	if got = must(c.ChangeContacts(t.Context(), "line", change...))(t); !got.InForce || len(got.InFlight) != 0 {
 		t.Errorf("once it has an outcome: %+v", got)
+	}
+}
+
+// TestEraseContact: nothing of a person is left but what forbids, and neither
+// the log nor the answer names whom.
+func TestEraseContact(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.withSender(t, "erases")
+	c, ctx := h.client(t), t.Context()
+	const id = "psid-eve-900077"
+	must(c.ChangeContacts(ctx, "erases", client.ContactChange{Contact: id, Name: new("Eve"), Labels: map[string]bool{"vip": true}, OptOut: "marketing", Source: "Eve rang"}))(t)
+	must(h.desk.Take(ctx, []event.Event{{Source: "crm", ID: "of-" + id, Type: "deal.won", Time: time.Now(), Sender: "erases", Person: id, Data: []byte(`{}`)}}))(t)
+	got := must(c.EraseContact(ctx, "erases", client.EraseRequest{Contact: id}))(t)
+	if got != (client.Erased{Events: 1, Complete: true}) {
+		t.Errorf("%+v", got)
+	}
+	r, known, err := h.facts.Contact(ctx, "erases", h.facts.Key("erases", id))
+	if err != nil || !known || !r.Erased() || r.Name != "" || r.Labels != nil || !r.OptedOut(contact.Marketing) || r.OptOuts[0].Source != "" {
+		t.Errorf("left: %+v, %v", r, err)
+	}
+	if s := must(c.Contact(ctx, "erases", id))(t); s.Contact == nil || s.Contact.ErasedAt.IsZero() || s.Contact.ID != "" {
+		t.Errorf("told of it: %+v", s.Contact)
+	}
+	if strings.Contains(h.log.String(), id) {
+		t.Error("the log names whom")
 	}
 }

@@ -66,6 +66,9 @@ func TestRefusals(t *testing.T) {
 		"change to no time zone":   {"POST", "/v1/senders/shop/contacts/changes", `{"contacts":[{"contact":"1","timezone":"Mars/Base"}]}`, 400, `contacts[0].timezone "Mars/Base" is not an IANA time zone such as Europe/Oslo`},
 		"change to come":           {"POST", "/v1/senders/shop/contacts/changes", `{"contacts":[{"contact":"1","name":"x","at":"2099-01-01T00:00:00Z"}]}`, 400, "contacts[0].at: lies in the future"},
 		"opt-out without a source": {"POST", "/v1/senders/shop/contacts/changes", `{"contacts":[{"contact":"1","opt_out":"all"}]}`, 400, "contacts[0].source: say where the opt-out was made"},
+		"erase nobody":             {"POST", "/v1/senders/shop/contacts/erase", `{}`, 400, "contact: want the platform's id of a contact, 1 to 256 bytes without spaces or slashes"},
+		"erase what is to come":    {"POST", "/v1/senders/shop/contacts/erase", `{"contact":"1","at":"2099-01-01T00:00:00Z"}`, 400, "at: lies in the future"},
+		"erase of no sender":       {"POST", "/v1/senders/none/contacts/erase", `{"contact":"1"}`, 404, "sender none: not found"},
 		"change, unknown field":    {"POST", "/v1/senders/shop/contacts/changes", `{"contacts":[{"contact":"1","nam":"x"}]}`, 400, `unknown field "nam"`},
 
 		"opt out of no sender":   {"POST", "/v1/senders/none/optouts", `{"contact":"1","source":"x"}`, 404, "sender none: not found"},

@@ -28,6 +28,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/idempotency"
+	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/scheduler"
@@ -48,6 +49,7 @@ type Config struct {
 	Teller     *story.Teller
 	Tally      *ledger.Tally
 	Gate       *gate.Gate
+	Desk       *ingest.Desk  // takes in what is told from outside
 	Policy     client.Policy // names the gate's rulebook
 	Token      string        // of the built-in admin
 	Access     *access.Store // everybody else's
@@ -78,7 +80,7 @@ func New(c Config) (*Server, error) {
 	if c.Token == "" {
 		return nil, errors.New("api: no token: without one anybody could send")
 	}
-	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Scheduler == nil || c.Auditor == nil ||
+	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Desk == nil || c.Scheduler == nil || c.Auditor == nil ||
 		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.HookSecret == nil || c.Access == nil || c.Journal == nil || c.Keys == nil || c.Hooks == nil ||
 		c.Rate < 1 || c.Policy == (client.Policy{}) {
 		return nil, errors.New("api: a room is missing in its configuration")
@@ -137,6 +139,7 @@ func (s *Server) routes() []route {
 		{post, "/v1/senders/{id}/resume", nil, operator, toSender, s.resumeSender},
 		{post, importPath, []string{"check"}, operator, toSender, s.importContacts},
 		{post, "/v1/senders/{id}/contacts/changes", nil, operator, toSender, s.changeContacts},
+		{post, "/v1/senders/{id}/contacts/erase", nil, operator, toSender, s.eraseContact},
 		{post, "/v1/senders/{id}/optouts", nil, operator, toSender, s.optOut},
 		{get, "/v1/broadcasts", nil, viewer, toSeveral, s.broadcasts},
 		{get, "/v1/broadcasts/{id}", nil, viewer, toBroadcast, s.broadcast},

@@ -61,6 +61,7 @@ type house struct {
 	queue  queue
 	close  func()
 
+	desk    *ingest.Desk
 	facts   *facts.Store
 	ledger  *ledger.Ledger
 	commits *ledger.Committer
@@ -70,7 +71,6 @@ type house struct {
 	journal *journal.Journal
 	keys    *idempotency.Store
 	hooks   *webhook.Receiver
-	desk    *ingest.Desk
 }
 
 // theHouse is opened by the first test that needs it, since fuzzing starts
@@ -175,7 +175,7 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 		return err
 	}
 	h.config = api.Config{
-		Defs: defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Scheduler: sched,
+		Defs: defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Desk: h.desk, Scheduler: sched,
 		Auditor: &audit.Auditor{Audiences: audiences, Ledger: h.ledger, Tally: h.tally}, Dead: dead,
 		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g},
 		Tally:  h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Access: h.access,

@@ -6,13 +6,21 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/hook"
+	"github.com/carillon-dev/carillon/internal/ingest/hubspot"
 	"github.com/carillon-dev/carillon/internal/ingest/meta"
+	"github.com/carillon-dev/carillon/internal/ingest/salesforce"
+	"github.com/carillon-dev/carillon/internal/mapping"
 	"github.com/carillon-dev/carillon/internal/webhook"
 )
 
-// readers are who reads the calls of each type of hook.
-func readers() map[hook.Type]webhook.Reader {
-	return map[hook.Type]webhook.Reader{hook.Meta: meta.Reader{}}
+// readers are who reads the calls of each type of hook. What a CRM tells is
+// mapped by its hook's document.
+func readers(mappings *mapping.Cache) map[hook.Type]webhook.Reader {
+	return map[hook.Type]webhook.Reader{
+		hook.Meta:       meta.Reader{},
+		hook.HubSpot:    mapping.Mapped{Reader: hubspot.Reader{}, Cache: mappings},
+		hook.Salesforce: mapping.Mapped{Reader: salesforce.Reader{}, Cache: mappings},
+	}
 }
 
 // hooks returns what takes the calls of hooks. Their secrets are those of this
@@ -20,7 +28,7 @@ func readers() map[hook.Type]webhook.Reader {
 // speak for the platform.
 func (s *side) hooks() (*webhook.Receiver, error) {
 	r, err := webhook.New(webhook.Config{
-		Hook: s.defs.Hook, Secret: secrets{}.resolve, Readers: readers(), Log: s.cfg.Log,
+		Hook: s.defs.Hook, Secret: secrets{}.resolve, Readers: readers(s.mappings), Log: s.cfg.Log,
 		Take: func(ctx context.Context, events []event.Event) error { _, err := s.desk.Take(ctx, events); return err },
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/lease"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/mapping"
 	"github.com/carillon-dev/carillon/internal/queue"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 )
@@ -29,13 +30,14 @@ type side struct {
 	dead      *deadletter.Store
 	standing  standing
 	desk      *ingest.Desk // takes in what is told from outside
-	alone     bool         // the workers are in this process
+	mappings  *mapping.Cache
+	alone     bool // the workers are in this process
 }
 
 // schedule starts the scheduler's side: it counts, takes orders, and leads
 // where the lease says so. The holder names this process in the lease.
 func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
-	s := &side{core: c}
+	s := &side{core: c, mappings: mapping.NewCache()}
 	var err error
 	if s.audiences, err = audience.Open(ctx, c.streams, c.names); err != nil {
 		return nil, err

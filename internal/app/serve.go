@@ -36,7 +36,7 @@ func (s *side) serve(ctx context.Context) (string, error) {
 		return "", err
 	}
 	srv, err := api.New(api.Config{
-		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: s.consent(),
+		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: s.consent(), Desk: s.desk,
 		Scheduler: s.scheduler, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally}, Dead: s.dead,
 		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Gate: c.gate},
 		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: string(c.token), Access: tokens,

@@ -45,6 +45,7 @@ func newTalkingFake() (*httptest.Server, *fake) {
 	mux.HandleFunc("POST /v1/senders/{id}/{verb}", f.sender)
 	mux.HandleFunc("POST /v1/senders/{id}/contacts", f.contacts)
 	mux.HandleFunc("POST /v1/senders/{id}/contacts/changes", f.changeContacts)
+	mux.HandleFunc("POST /v1/senders/{id}/contacts/erase", f.eraseContact)
 	mux.HandleFunc("POST /v1/senders/{id}/optouts", f.optOut)
 	mux.HandleFunc("GET /v1/broadcasts", func(w http.ResponseWriter, _ *http.Request) { lines(w, doneBroadcast(), draftBroadcast()) })
 	mux.HandleFunc("GET /v1/broadcasts/{id}", f.broadcast)
@@ -152,6 +153,21 @@ func (f *fake) changeContacts(w http.ResponseWriter, r *http.Request) {
 		got.Written, got.Unchanged = 0, 1
 	}
 	answer(w, 200, got)
+}
+
+func (f *fake) eraseContact(w http.ResponseWriter, r *http.Request) {
+	var e client.EraseRequest
+	json.NewDecoder(r.Body).Decode(&e)
+	switch {
+	case e.Contact == "7302":
+		answer(w, 202, client.Erased{Events: 1, Complete: true, InFlight: 1})
+	case e.Contact == "7303":
+		answer(w, 202, client.Erased{})
+	case !e.At.IsZero():
+		answer(w, 200, client.Erased{Events: e.At.Day(), Complete: true})
+	default:
+		answer(w, 200, client.Erased{Events: 3, Complete: true})
+	}
 }
 
 func (f *fake) optOut(w http.ResponseWriter, r *http.Request) {

@@ -64,6 +64,9 @@ func TestWrongUsage(t *testing.T) {
 		"help lanch":                         `no command "lanch"`,
 		"dev --sample=perhaps":               "invalid argument",
 
+		"contacts erase b/1":                         "say --yes",
+		"contacts erase b --yes":                     "want SENDER/ID",
+		"contacts erase b/1 --yes --at soon":         `--at "soon"`,
 		"contacts set bakery --name x":               "want SENDER/ID",
 		"contacts set b/1":                           "name what changed",
 		"contacts set b/1 --opt-in some":             `--opt-in "some": want one of all, marketing`,
@@ -82,7 +85,7 @@ func TestWrongUsage(t *testing.T) {
 // TestNoServer tells every command that needs one how to get one.
 func TestNoServer(t *testing.T) {
 	for _, args := range []string{
-		"apply -", "contacts import --sender b -", "contacts set b/1 --label x", "broadcast list", "broadcast show a", "broadcast forecast a", "broadcast launch a", "broadcast pause a",
+		"apply -", "contacts import --sender b -", "contacts set b/1 --label x", "contacts erase b/1 --yes", "broadcast list", "broadcast show a", "broadcast forecast a", "broadcast launch a", "broadcast pause a",
 		"broadcast resume a", "broadcast cancel a", "broadcast watch a", "audit a", "audit a --bucket sent", "why j", "why --contact b/1", "dead list", "dead show j",
 		"dead redrive --all", "dead discard j", "optout b/1 --source x", "sender list", "sender show b", "sender pause b", "sender resume b",
 		"audit a --json", "dead list --json",

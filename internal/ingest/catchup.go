@@ -164,6 +164,9 @@ func (d *Desk) repeat(ctx context.Context, some []again, limit time.Duration) er
 		return err
 	}
 	d.stats.Recovered.Add(int64(m.written))
+	if err := d.forgetTold(ctx, rest); err != nil {
+		return err
+	}
 	later, err := d.receive(ctx, receipts)
 	if err != nil {
 		return err

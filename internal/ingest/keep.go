@@ -105,7 +105,7 @@ func (d *Desk) message(e *event.Event, last uint64) (*nats.Msg, error) {
 	m := stream.Expect(place(d.Names, e), data, last)
 	m.Header.Set(HeaderType, string(e.Type))
 	if e.Sender != "" && e.Person != "" {
-		m.Header.Set(HeaderContact, e.Sender+"."+d.Facts.Key(e.Sender, e.Person).String())
+		m.Header.Set(HeaderContact, contactHeader(e.Sender, d.Facts.Key(e.Sender, e.Person)))
 	}
 	return m, nil
 }

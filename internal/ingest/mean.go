@@ -27,7 +27,7 @@ func (d *Desk) mean(ctx context.Context, events []event.Event) (meaning, error) 
 	updates := map[string][]contact.Update{}
 	for i := range events {
 		e := &events[i]
-		if e.Sender == "" || e.Channel == "" {
+		if e.Sender == "" {
 			continue
 		}
 		if e.Type == event.Enforced {
@@ -43,7 +43,7 @@ func (d *Desk) mean(ctx context.Context, events []event.Event) (meaning, error) 
 			continue
 		}
 		updates[e.Sender] = append(updates[e.Sender], u)
-		if u.OptOut != nil {
+		if u.OptOut != nil || !u.Erased.IsZero() {
 			m.optedOut = append(m.optedOut, consent.Contact{Sender: e.Sender, Address: e.Person})
 		}
 	}
@@ -58,13 +58,18 @@ func (d *Desk) mean(ctx context.Context, events []event.Event) (meaning, error) 
 	return m, nil
 }
 
-// Meaning returns what a platform's event says of the person that it is about,
-// and false where it says nothing. The keyword function reads what words mean.
+// Meaning returns what an event says of the person that it is about, and false
+// where it says nothing. Of a CRM's event that is what its mapping found. The keyword function reads what words mean.
 // It looks at nothing but the event, so that the order of events can't matter.
 func Meaning(e *event.Event, keyword func(string) policy.Keyword) (contact.Update, bool) {
 	u := contact.Update{Address: e.Person}
-	if e.Person == "" {
+	switch {
+	case e.Person == "", e.Channel == "" && e.Change == nil:
 		return u, false
+	case e.Channel == "":
+		c := *e.Change
+		c.At = e.Time
+		return c.Update(e.Person), true
 	}
 	says := true
 	switch e.Type {

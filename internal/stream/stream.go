@@ -18,8 +18,9 @@ type Message struct {
 	Subject string
 	Data    []byte
 	Seq     uint64
-	At      time.Time // when the server stored it
-	Trace   string    // traceparent header, empty where there is none
+	At      time.Time   // when the server stored it
+	Trace   string      // traceparent header, empty where there is none
+	Header  nats.Header // as Each reads it; nil where there is none
 }
 
 // Query says what to read.
@@ -30,6 +31,7 @@ type Query struct {
 	Since   time.Time // first moment of storing; zero: the beginning. Not with From or Newest
 	UpTo    uint64    // last sequence; 0: as far as the stream goes now
 	Newest  bool      // only the newest message of each subject
+	Headers bool      // without data: what a server has to send of a long message is little
 }
 
 // errGap says that the server dropped something on the way to us.
@@ -56,6 +58,7 @@ func Each(ctx context.Context, js jetstream.JetStream, q Query, fn func(Message)
 		InactiveThreshold: time.Minute,
 		FilterSubject:     q.Subject,
 		DeliverPolicy:     jetstream.DeliverAllPolicy,
+		HeadersOnly:       q.Headers,
 	}
 	switch {
 	case q.Newest:
@@ -147,7 +150,7 @@ func next(ctx context.Context, it jetstream.MessagesContext, behind bool) (m jet
 }
 
 func message(m jetstream.Msg, meta *jetstream.MsgMetadata) Message {
-	out := Message{Subject: m.Subject(), Data: m.Data(), Seq: meta.Sequence.Stream, At: meta.Timestamp}
+	out := Message{Subject: m.Subject(), Data: m.Data(), Seq: meta.Sequence.Stream, At: meta.Timestamp, Header: m.Headers()}
 	if h := m.Headers()["traceparent"]; len(h) > 0 {
 		out.Trace = h[0]
 	}

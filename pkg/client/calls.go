@@ -68,6 +68,12 @@ func (c *Client) ChangeContacts(ctx context.Context, from string, changes ...Con
 	return call[ContactsChanged](ctx, c, post(sender(from, "/contacts/changes"), ContactChanges{changes}))
 }
 
+// EraseContact forgets a person: all that was told of the contact, but what
+// forbids. It can't be taken back.
+func (c *Client) EraseContact(ctx context.Context, from string, r EraseRequest) (Erased, error) {
+	return call[Erased](ctx, c, post(sender(from, "/contacts/erase"), r))
+}
+
 // Broadcasts lists all broadcasts, by id.
 func (c *Client) Broadcasts(ctx context.Context) iter.Seq2[Broadcast, error] {
 	return list[Broadcast](ctx, c, get("/v1/broadcasts", nil))

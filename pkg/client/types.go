@@ -217,6 +217,19 @@ type ContactsChanged struct {
 	InFlight  []string `json:"in_flight"`
 }
 
+// EraseRequest forgets a person.
+type EraseRequest struct {
+	Contact string    `json:"contact"`     // the platform's id of the contact
+	At      time.Time `json:"at,omitzero"` // what was told up to then is forgotten; zero: up to now
+}
+
+// Erased says what an erasure came to.
+type Erased struct {
+	Events   int  `json:"events"`    // about the person, that were forgotten
+	Complete bool `json:"complete"`  // no event is left; else the rest is forgotten within seconds
+	InFlight int  `json:"in_flight"` // messages that may still arrive
+}
+
 // BroadcastSpec is a Broadcast document.
 type BroadcastSpec struct {
 	Kind         string   `json:"kind"`
