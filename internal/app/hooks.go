@@ -9,6 +9,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/ingest/hubspot"
 	"github.com/carillon-dev/carillon/internal/ingest/meta"
 	"github.com/carillon-dev/carillon/internal/ingest/salesforce"
+	"github.com/carillon-dev/carillon/internal/ingest/twilio"
 	"github.com/carillon-dev/carillon/internal/mapping"
 	"github.com/carillon-dev/carillon/internal/webhook"
 )
@@ -18,6 +19,7 @@ import (
 func readers(mappings *mapping.Cache) map[hook.Type]webhook.Reader {
 	return map[hook.Type]webhook.Reader{
 		hook.Meta:       meta.Reader{},
+		hook.Twilio:     twilio.Reader{},
 		hook.HubSpot:    mapping.Mapped{Reader: hubspot.Reader{}, Cache: mappings},
 		hook.Salesforce: mapping.Mapped{Reader: salesforce.Reader{}, Cache: mappings},
 	}

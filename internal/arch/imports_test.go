@@ -49,7 +49,7 @@ func rooms() map[string]level {
 		"internal/channel/meta": adapter, "internal/channel/wire": adapter, "internal/channel/twilio": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
 		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,
 		"internal/console": adapter, "internal/sandbox": adapter, "internal/health": adapter,
-		"internal/ingest/meta": adapter, "internal/ingest/hubspot": adapter, "internal/ingest/salesforce": adapter,
+		"internal/ingest/meta": adapter, "internal/ingest/twilio": adapter, "internal/ingest/hubspot": adapter, "internal/ingest/salesforce": adapter,
 		"internal/push": adapter,
 
 		"internal/app": wiring, "internal/cli": wiring, "internal/bench": wiring, "internal/e2e": wiring,

@@ -55,6 +55,7 @@ type Event struct {
 
 	Channel string `json:"channel,omitempty"` // messenger, instagram or sms; empty: a CRM tells it
 	Account string `json:"account,omitempty"` // the platform's account that it is about
+	Service string `json:"service,omitempty"` // a messaging service that the account is part of: another name of the account
 	Person  string `json:"person,omitempty"`  // PSID, IGSID or E.164 number; empty where the platform left it out
 	Sender  string `json:"sender,omitempty"`  // the Sender whose account it is; empty: none is defined
 

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -200,7 +201,7 @@ func (d *Desk) assign(ctx context.Context, events []event.Event) (known []event.
 			known = append(known, e)
 			continue
 		}
-		specs, err := d.Senders.OfAccount(ctx, e.Channel, e.Account)
+		specs, err := d.senders(ctx, &e)
 		if err != nil {
 			return nil, 0, fmt.Errorf("sender of an account: %w", err)
 		}
@@ -214,6 +215,16 @@ func (d *Desk) assign(ctx context.Context, events []event.Event) (known []event.
 		}
 	}
 	return known, senderless, nil
+}
+
+// senders are those that an event's account is, by either of its names.
+func (d *Desk) senders(ctx context.Context, e *event.Event) ([]*sender.Spec, error) {
+	specs, err := d.Senders.OfAccount(ctx, e.Channel, e.Account)
+	if err != nil || e.Service == "" {
+		return specs, err
+	}
+	of, err := d.Senders.OfAccount(ctx, e.Channel, e.Service)
+	return slices.Concat(specs, of), err
 }
 
 // receive hands receipts in, and returns those to be tried again.

@@ -20,7 +20,7 @@ type Account struct {
 	AppSecret      string    `json:"app_secret"`
 	Expired        bool      `json:"expired"`          // every token is refused
 	RatePerSecond  int       `json:"rate_per_second"`  // 1 to 1,000,000
-	Channel        string    `json:"channel"`          // messenger or instagram
+	Channel        string    `json:"channel"`          // messenger, instagram or sms
 	AdWindowHours  int       `json:"ad_window_hours"`  // 24 to 168, after a first message from an ad
 	Permissions    *[]string `json:"permissions"`      // of human_agent, utility, news
 	Templates      *[]string `json:"templates"`        // approved utility templates, as "name/language"
@@ -33,8 +33,8 @@ func (a Account) validate() error {
 		return errors.New(`account must be an id of 1 to 128 characters without / or ?, and not "me"`)
 	case a.RatePerSecond < 0 || a.RatePerSecond > 1_000_000:
 		return fmt.Errorf("rate_per_second %d: must be from 1 to 1000000", a.RatePerSecond)
-	case a.Channel != "" && a.Channel != "messenger" && a.Channel != "instagram":
-		return fmt.Errorf("channel %q: must be messenger or instagram", a.Channel)
+	case a.Channel != "" && a.Channel != "messenger" && a.Channel != "instagram" && a.Channel != "sms":
+		return fmt.Errorf("channel %q: must be messenger, instagram or sms", a.Channel)
 	case a.AdWindowHours != 0 && (a.AdWindowHours < 24 || a.AdWindowHours > 168):
 		return fmt.Errorf("ad_window_hours %d: must be from 24 to 168", a.AdWindowHours)
 	case a.Permissions != nil:

@@ -165,7 +165,7 @@ func TestLoadRefuses(t *testing.T) {
 func TestAdminRefuses(t *testing.T) {
 	b := newBench(t, Options{})
 	for _, c := range []struct{ path, body string }{
-		{"accounts", `{}`}, {"accounts", `{"account":"a/b"}`}, {"accounts", `{"account":"77","channel":"sms"}`},
+		{"accounts", `{}`}, {"accounts", `{"account":"a/b"}`}, {"accounts", `{"account":"77","channel":"fax"}`},
 		{"accounts", `{"account":"77","rate_per_second":-1}`}, {"accounts", `{"account":"77","rate_per_second":1000001}`},
 		{"accounts", `{"account":"77","ad_window_hours":169}`}, {"accounts", `{"account":"77","ad_window_hours":23}`},
 		{"accounts", `{"account":"77","permissions":["fly"]}`}, {"accounts", `{"account":"77","tokens":"x"}`},

@@ -19,6 +19,18 @@
 // appsecret_proof is checked for accounts that have an app secret. A message
 // is judged at the moment its call arrived, which is before its body is read.
 //
+//	POST   /2010-04-01/Accounts/{Sid}/Messages.json   one text message, as Twilio takes it
+//
+// A text message is a form (To, From or MessagingServiceSid, Body,
+// StatusCallback) with the account's sid and token as basic auth. In the books
+// it is of the number or service, whose channel is sms: named so, or beginning
+// with + or MG. Such an account has no window; a STOP or START that stands alone
+// is acted on at once, as Twilio does, and refused with 21610 from then on. What
+// became of it is told to its StatusCallback, signed with the token that came
+// with it; what people write is told to the account's webhooks, signed with
+// their app_secret. In lists a text message has the id of its acceptance, not
+// its sid, and the job that its callback names as metadata.
+//
 // An account that nobody declared is a Messenger one that takes any token. A
 // person nobody told of is taken as one who wrote just now, or is unknown
 // where Options.Strict is set. People are addressed by recipient.id; a

@@ -155,6 +155,12 @@ func (s *Sandbox) tell(a *account, h *Happening, seq uint64, standby bool) int {
 	if standby {
 		field = fieldStandby
 	}
+	if a.sms() {
+		if h.Kind != "message" {
+			return 0
+		}
+		return s.tellText(a, h, seq)
+	}
 	to := s.outbox.subscribers(a.id, field)
 	for _, sub := range to {
 		s.outbox.post(sub, letterOf(a, h, sub.AppID, standby), 0, mark{told: seq})

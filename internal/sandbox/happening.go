@@ -145,6 +145,11 @@ func (b *books) happen(a *account, h *Happening, r *toldRecord) (standby bool) {
 	switch h.Kind {
 	case "message", "ad_message":
 		b.asks.hear(place, h.Text, r)
+		if stop, start := textWord(h.Text); a.sms() && stop {
+			p.flags |= optedOutAll
+		} else if a.sms() && start {
+			p.flags &^= optedOutAll
+		}
 	case "comment":
 		b.permit(a, "comment_id:"+h.ID, place, at)
 	case "one_time":

@@ -13,6 +13,7 @@ type call struct {
 	problem  *graphError // found while reading it
 	batch    uint32      // 0: none
 	position int
+	text     *text // nil: no text message
 }
 
 // decision is what a call is answered.
@@ -87,8 +88,11 @@ func (s *Sandbox) one(c *call, w wire, n int) decision {
 	r.message, to = s.books.accept(a, c, r.person)
 	if r.message == 0 {
 		r.outcome = outActed
-	} else if s.outbox.telling.Load() {
+	} else if c.text == nil && s.outbox.telling.Load() {
 		s.receiptsOf(a, c, to, r.message)
+	}
+	if c.text != nil && r.message != 0 {
+		s.statusesOf(c, r.message)
 	}
 	return s.books.enter(r, to, nil)
 }
@@ -122,6 +126,15 @@ func (b *books) arrive(a *account, c *call) (over bool) {
 func (s *Sandbox) verdict(a *account, c *call) (*graphError, violation) {
 	if c.problem != nil {
 		return c.problem, 0
+	}
+	if c.text != nil {
+		place, ok := s.books.people.find(a.index, string(c.request.Recipient.ID))
+		stopped := ok && s.books.people.at(place).flags&optedOutAll != 0
+		err := judgeText(c, stopped)
+		if stopped {
+			return err, wroteAfterStop
+		}
+		return err, 0
 	}
 	circ := circumstances{at: time.Unix(0, c.at), instagram: a.instagram(), strict: s.opts.Strict,
 		adWindow: a.adWindow(), permits: a.permits, approved: a.approved}

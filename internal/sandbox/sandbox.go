@@ -93,6 +93,10 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveLabels(w, r, node)
 		return
 	}
+	if owner, ok := textRoute(r.URL.Path); ok && r.Method == http.MethodPost {
+		s.serveText(w, r, at, owner)
+		return
+	}
 	account, ok := route(r.URL.Path)
 	switch {
 	case !ok:
