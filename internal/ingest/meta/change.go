@@ -107,7 +107,7 @@ func (d *decoder) allow(e event.Event, v value, raw json.RawMessage) {
 	v.From.into(&by)
 	e.Person = id(by.ID)
 	if e.Permission == "" || e.Person == "" || e.Person == d.account || by.Self != "" {
-		d.otherOf(event.Event{}, raw, v.told())
+		d.otherOf(event.Event{Person: e.Person}, raw, v.told())
 		return
 	}
 	d.add(e, v.told())

@@ -34,14 +34,14 @@ func (d *decoder) integrity(s *said) bool {
 	var why []string
 	for _, raw := range st.Violations {
 		if a, ok := describe(raw); ok {
-			why = append(why, strings.TrimSpace(string(a.Type+": "+a.Description)))
+			why = append(why, a.say(a.Type))
 		}
 	}
 	messaging := len(st.Restrictions) == 0 // restricted, and not said in what: closed
 	for _, raw := range st.Restrictions {
 		if a, ok := describe(raw); ok {
 			messaging = messaging || stopsMessages(a.Feature)
-			why = append(why, strings.TrimSpace(string(a.Feature+": "+a.Description)))
+			why = append(why, a.say(a.Feature))
 		}
 	}
 	switch strings.ToLower(string(st.Status)) {
@@ -60,6 +60,11 @@ func (d *decoder) integrity(s *said) bool {
 	}
 	e.Why = cut(text(strings.Join(why, "; ")), maxPayload)
 	return d.tell(s, e)
+}
+
+// say puts what it is before its description.
+func (a about) say(what text) string {
+	return strings.Trim(string(what+": "+a.Description), ": ")
 }
 
 func describe(raw []byte) (a about, ok bool) {

@@ -44,7 +44,7 @@ func (f *flag) UnmarshalJSON(b []byte) error {
 // zero time.
 type moment struct{ time.Time }
 
-// layouts are the times in words: RFC 3339, and the Graph API's own.
+// graphTime is how the Graph API writes a time in words.
 const graphTime = "2006-01-02T15:04:05-0700"
 
 // UnmarshalJSON never fails, see text.
@@ -64,7 +64,7 @@ func readTime(s string) time.Time {
 		return unix(n)
 	}
 	for _, layout := range []string{time.RFC3339, graphTime} {
-		if t, err := time.Parse(layout, s); err == nil && t.Year() > 0 && t.Year() < 10000 {
+		if t, err := time.Parse(layout, s); err == nil && t.UTC().Year() > 0 && t.UTC().Year() < 10000 {
 			return t.UTC()
 		}
 	}
@@ -131,12 +131,8 @@ func cut(s text, n int) string {
 	if len(s) <= n {
 		return string(s)
 	}
-	s = s[:n]
-	for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
-		s = s[:len(s)-1]
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
 	}
-	if r, size := utf8.DecodeLastRuneInString(string(s)); r == utf8.RuneError && size <= 1 && len(s) > 0 {
-		s = s[:len(s)-1]
-	}
-	return string(s)
+	return string(s[:n])
 }
