@@ -77,6 +77,7 @@ func tries() map[string]try {
 		"POST /v1/dead/discard":                 {operator, refused, "/v1/dead/discard", `{"jobs":["JOB"],"dry_run":true}`},
 		"POST /v1/dead/discard#filter":          {operator, lacks, "/v1/dead/discard", `{"filter":{"source":"menu-SENDER"},"dry_run":true}`},
 		"GET /v1/log":                           {admin, lacks, "/v1/log?sender=SENDER", ""},
+		"GET /v1/hooks":                         {viewer, lacks, "/v1/hooks", ""},
 		"GET /v1/tokens":                        {admin, lacks, "/v1/tokens", ""},
 		"POST /v1/tokens":                       {admin, hidden, "/v1/tokens", `{"name":"x","role":"viewer","senders":["SENDER"]}`},
 		"POST /v1/tokens/{id}/revoke":           {admin, hidden, "/v1/tokens/TOKENID/revoke", ""},

@@ -13,8 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/webhook"
+	"github.com/carillon-dev/carillon/pkg/client"
 )
 
 // hookPath is where platforms call. It is no part of the API that the
@@ -25,6 +27,38 @@ const hookPath = "/hooks/{type}/{id}"
 // isHook tells a route that platforms call. What goes well there is counted
 // and not logged: it may be hundreds a second.
 func isHook(route string) bool { return strings.HasSuffix(route, " "+hookPath) }
+
+// hooks lists the hooks there are. They belong to no sender: a token with a
+// scope sees none.
+func (s *Server) hooks(a *answer, r *http.Request) error {
+	var ids []string
+	if access.Of(r.Context()).Senders == nil {
+		var err error
+		if ids, err = s.Defs.Hooks(r.Context()); err != nil {
+			return err
+		}
+	}
+	return s.list(a, r, func(emit func(any) error) error {
+		for _, id := range ids {
+			h, _, err := s.Defs.Hook(r.Context(), id)
+			if err != nil {
+				return err
+			}
+			if err := emit(s.wireHook(h)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Server) wireHook(h *hook.Spec) client.Hook {
+	n := s.Hooks.Count(h.ID)
+	return client.Hook{
+		ID: h.ID, Type: string(h.Type), Path: h.Path(), URL: h.URL, Secrets: len(h.Secrets), Problems: s.unresolved(h),
+		Calls: n.Calls, Events: n.Events, Refused: n.Refused, Unread: n.Unread, Lost: n.Lost, Last: n.Last,
+	}
+}
 
 // hooked answers a platform. It needs no token: a call is known by its
 // signature.

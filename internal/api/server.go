@@ -159,6 +159,7 @@ func (s *Server) routes() []route {
 		{post, "/v1/dead/redrive", nil, operator, toSeveral, s.redrive},
 		{post, "/v1/dead/discard", nil, operator, toSeveral, s.discard},
 		{get, logPath, []string{"after", "since", "until", "caller", "sender", "verb", "limit"}, admin, toSeveral, s.log},
+		{get, "/v1/hooks", nil, viewer, toSeveral, s.hooks},
 		{get, "/v1/tokens", nil, admin, toSeveral, s.tokens},
 		{post, "/v1/tokens", nil, admin, toSeveral, s.createToken},
 		{post, "/v1/tokens/{id}/revoke", nil, admin, toSeveral, s.revokeToken},

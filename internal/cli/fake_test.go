@@ -54,6 +54,7 @@ func newTalkingFake() (*httptest.Server, *fake) {
 	mux.HandleFunc("GET /v1/broadcasts/{id}/forecast", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, aForecast()) })
 	mux.HandleFunc("GET /v1/broadcasts/{id}/audit", f.audit)
 	mux.HandleFunc("POST /v1/policy/diff", f.policyDiff)
+	mux.HandleFunc("GET /v1/hooks", func(w http.ResponseWriter, _ *http.Request) { lines(w, someHooks()[0], someHooks()[1]) })
 	mux.HandleFunc("GET /v1/tokens", func(w http.ResponseWriter, _ *http.Request) {
 		lines(w, someTokens()[0], someTokens()[1], someTokens()[2])
 	})
@@ -501,5 +502,12 @@ func (f *fake) log(w http.ResponseWriter, r *http.Request) {
 		if e.Seq > after && (verb == "" || verb == e.Verb) && (by == "" || by == e.Caller.Name) {
 			lines(w, e)
 		}
+	}
+}
+
+func someHooks() []client.Hook {
+	return []client.Hook{
+		{ID: "shop", Type: "meta", Path: "/hooks/meta/shop", Secrets: 1, Calls: 3, Events: 7, Last: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)},
+		{ID: "text", Type: "twilio", Path: "/hooks/twilio/text", Secrets: 2, Refused: 2, Unread: 1, Lost: 4, Problems: []string{"env:GONE is no good here: credential env:GONE is empty in this process"}},
 	}
 }

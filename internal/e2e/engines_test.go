@@ -86,10 +86,14 @@ const streams = "jetstream { store_dir: %q, sync_interval: always }\n"
 // natsServer runs a server that syncs always and returns its URL.
 func natsServer(t *testing.T, dir string) string {
 	t.Helper()
+	return "nats://" + natsOne(t, dir).addr
+}
+
+func natsOne(t *testing.T, dir string) *engine {
+	t.Helper()
 	addr := freeAddr(t)
 	conf := fmt.Sprintf("listen: %q\nserver_name: one\n"+streams, addr, filepath.Join(dir, "js"))
-	run(t, "nats", addr, built.path(t, "nats-server"), "-c", write(t, filepath.Join(dir, "nats.conf"), conf))
-	return "nats://" + addr
+	return run(t, "nats", addr, built.path(t, "nats-server"), "-c", write(t, filepath.Join(dir, "nats.conf"), conf))
 }
 
 // natsCluster runs servers that keep streams together, and returns them with

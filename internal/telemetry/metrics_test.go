@@ -23,6 +23,7 @@ func TestMetrics(t *testing.T) {
 	for _, err := range []error{
 		m.Gauge("carillon_age", "s", "age of the oldest", func(context.Context) (float64, bool) { return 2.5, leads }),
 		m.Counter("carillon_sent", "messages sent", func() int64 { return sent }),
+		m.CounterBy("carillon_told", "what was told", "type", func() map[string]int64 { return map[string]int64{"message": sent, "read": 1} }),
 		other.Counter("carillon_other", "something else", func() int64 { return 7 }),
 	} {
 		if err != nil {
@@ -40,7 +41,7 @@ func TestMetrics(t *testing.T) {
 	}
 	leads, sent = true, 3
 	second := scrape()
-	for _, want := range []string{"# HELP carillon_age_seconds age of the oldest\n", "carillon_age_seconds 2.5\n", "carillon_sent_total 3\n"} {
+	for _, want := range []string{"# HELP carillon_age_seconds age of the oldest\n", "carillon_age_seconds 2.5\n", "carillon_sent_total 3\n", "carillon_told_total{type=\"message\"} 3\n", "carillon_told_total{type=\"read\"} 1\n"} {
 		if !strings.Contains(second, want) {
 			t.Errorf("want %q in:\n%s", want, second)
 		}

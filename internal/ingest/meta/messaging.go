@@ -81,8 +81,8 @@ func (d *decoder) parties(s *said, echo bool) {
 		own, person = from, to
 	}
 	account := d.account
-	if account == "" || account == "0" { // some samples have no entry id
-		account = id(own.ID)
+	if own := id(own.ID); own != "" && account != own && account != id(person.ID) {
+		account = own // the item knows better: of the platform's own samples some have another entry, or the entry 0
 	}
 	if !echo && from.ID != "" && id(from.ID) == account {
 		s.ours, person = true, to
