@@ -9,6 +9,8 @@ import (
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/receipt"
+	"github.com/carillon-dev/carillon/pkg/client"
 )
 
 // catchUpTimeout bounds how long a listing waits for the letters of what the
@@ -42,12 +44,15 @@ func (s *Server) dead(a *answer, r *http.Request) error {
 }
 
 // letters emits up to limit letters, all for 0.
-func (s *Server) letters(ctx context.Context, f deadletter.Filter, limit int, emit func(any) error) error {
-	some, caller := make([]deadletter.Letter, 0, chunk), access.Of(ctx)
+func (s *Server) letters(ctx context.Context, f picked, limit int, emit func(any) error) error {
+	doubts, some, caller := s.doubts(), make([]deadletter.Letter, 0, chunk), access.Of(ctx)
 	n := 0
-	err := s.Dead.Each(ctx, f, func(l deadletter.Letter) error {
+	err := s.Dead.Each(ctx, f.Filter, func(l deadletter.Letter) error {
 		if !caller.Sees(l.Sender) {
 			return nil
+		}
+		if d, err := doubts.of(ctx, l); err != nil || f.likely && !d.LikelyNotSent {
+			return err
 		}
 		some, n = append(some, l), n+1
 		if n == limit {
@@ -57,15 +62,15 @@ func (s *Server) letters(ctx context.Context, f deadletter.Filter, limit int, em
 			return nil
 		}
 		defer func() { some = some[:0] }()
-		return s.emitLetters(ctx, some, emit)
+		return s.emitLetters(ctx, some, doubts, emit)
 	})
 	if err != nil {
 		return err
 	}
-	return s.emitLetters(ctx, some, emit)
+	return s.emitLetters(ctx, some, doubts, emit)
 }
 
-func (s *Server) emitLetters(ctx context.Context, ls []deadletter.Letter, emit func(any) error) error {
+func (s *Server) emitLetters(ctx context.Context, ls []deadletter.Letter, doubts *doubts, emit func(any) error) error {
 	ids := make([]job.ID, len(ls))
 	for i, l := range ls {
 		var err error
@@ -78,7 +83,11 @@ func (s *Server) emitLetters(ctx context.Context, ls []deadletter.Letter, emit f
 		return err
 	}
 	for i, l := range ls {
-		if err := emit(wireLetter(l, addresses[i])); err != nil {
+		d, err := doubts.of(ctx, l)
+		if err != nil {
+			return err
+		}
+		if err := emit(wireLetter(l, addresses[i], d)); err != nil {
 			return err
 		}
 	}
@@ -104,5 +113,35 @@ func (s *Server) letter(a *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(a, http.StatusOK, wireLetter(l, addresses[0]))
+	d, err := s.doubts().of(r.Context(), l)
+	if err != nil {
+		return err
+	}
+	return writeJSON(a, http.StatusOK, wireLetter(l, addresses[0], d))
+}
+
+// doubts asks for what is known of unknown outcomes, once for each sender.
+type doubts struct {
+	witness  *receipt.Witness
+	bySender map[string]receipt.Evidence
+}
+
+func (s *Server) doubts() *doubts {
+	return &doubts{witness: s.Witness, bySender: map[string]receipt.Evidence{}}
+}
+
+// of returns what is known of one letter; nil where its outcome is.
+func (d *doubts) of(ctx context.Context, l deadletter.Letter) (*client.Doubt, error) {
+	if l.State != job.Unknown {
+		return nil, nil
+	}
+	e, ok := d.bySender[l.Sender]
+	if !ok {
+		var err error
+		if e, err = d.witness.Evidence(ctx, l.Sender); err != nil {
+			return nil, err
+		}
+		d.bySender[l.Sender] = e
+	}
+	return &client.Doubt{LikelyNotSent: e.LikelyNotSent(l.At), Text: e.Text(l.At)}, nil
 }

@@ -24,7 +24,7 @@ func parseLimit(v string) (int, error) {
 	return n, nil
 }
 
-func queryFilter(q url.Values) (deadletter.Filter, error) {
+func queryFilter(q url.Values) (picked, error) {
 	f := client.DeadFilter{Reason: reason.Code(q.Get("reason")), State: q.Get("state"), Sender: q.Get("sender"), Source: q.Get("source")}
 	for _, t := range []struct {
 		name string
@@ -36,15 +36,28 @@ func queryFilter(q url.Values) (deadletter.Filter, error) {
 		}
 		var err error
 		if *t.into, err = time.Parse(time.RFC3339, v); err != nil {
-			return deadletter.Filter{}, badRequest(fmt.Sprintf("%s %q: want RFC 3339 such as 2026-11-22T10:00:00Z", t.name, v))
+			return picked{}, badRequest(fmt.Sprintf("%s %q: want RFC 3339 such as 2026-11-22T10:00:00Z", t.name, v))
+		}
+	}
+	if v := q.Get("likely_not_sent"); v != "" {
+		var err error
+		if f.LikelyNotSent, err = strconv.ParseBool(v); err != nil {
+			return picked{}, badRequest(fmt.Sprintf("likely_not_sent %q: want true or false", v))
 		}
 	}
 	return filter(f)
 }
 
+// picked says which dead letters are meant: of those that the filter picks all,
+// or only they that are likely not sent.
+type picked struct {
+	deadletter.Filter
+	likely bool
+}
+
 // filter checks a filter: one that can pick nothing is a mistake.
-func filter(f client.DeadFilter) (deadletter.Filter, error) {
-	var none deadletter.Filter
+func filter(f client.DeadFilter) (picked, error) {
+	var none picked
 	if _, ok := reason.Lookup(f.Reason); f.Reason != "" && !ok {
 		return none, badRequest(fmt.Sprintf("reason %q: no such reason; docs/reasons.md lists them", f.Reason))
 	}
@@ -60,5 +73,11 @@ func filter(f client.DeadFilter) (deadletter.Filter, error) {
 	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
 		return none, badRequest("until must be later than since")
 	}
-	return deadletter.Filter{Reason: f.Reason, State: job.State(f.State), Sender: f.Sender, Source: f.Source, Since: f.Since, Until: f.Until}, nil
+	if f.LikelyNotSent {
+		if f.State != "" && f.State != string(job.Unknown) {
+			return none, badRequest(fmt.Sprintf("state %q: only what is unknown can be likely not sent", f.State))
+		}
+		f.State = string(job.Unknown)
+	}
+	return picked{deadletter.Filter{Reason: f.Reason, State: job.State(f.State), Sender: f.Sender, Source: f.Source, Since: f.Since, Until: f.Until}, f.LikelyNotSent}, nil
 }

@@ -20,11 +20,11 @@ import (
 )
 
 func (s *Server) redrive(a *answer, r *http.Request) error {
-	return s.handle(a, r, s.Scheduler.Redrive)
+	return s.handle(a, r, s.Scheduler.Redrive, s.Scheduler.RedriveLikely)
 }
 
 func (s *Server) discard(a *answer, r *http.Request) error {
-	return s.handle(a, r, s.Scheduler.Discard)
+	return s.handle(a, r, s.Scheduler.Discard, s.Scheduler.Discard)
 }
 
 type dealWith func(ctx context.Context, ids []job.ID, by string, dryRun bool) ([]scheduler.Handled, error)
@@ -40,7 +40,9 @@ type handling struct {
 	out    client.HandleResult
 }
 
-func (s *Server) handle(a *answer, r *http.Request, do dealWith) error {
+// handle works off a request; likely is what is done where only those are
+// picked that are likely not sent.
+func (s *Server) handle(a *answer, r *http.Request, do, likely dealWith) error {
 	req, err := decode[client.HandleRequest](a, r)
 	if err != nil {
 		return err
@@ -56,6 +58,9 @@ func (s *Server) handle(a *answer, r *http.Request, do dealWith) error {
 	case (req.Jobs == nil) == (req.Filter == nil):
 		return badRequest("want either jobs or filter; an empty filter picks every dead letter")
 	case req.Filter != nil:
+		if req.Filter.LikelyNotSent {
+			h.do = likely
+		}
 		err = s.handleFilter(a, r, h, *req.Filter)
 	default:
 		err = s.handleJobs(a, r, h, req.Jobs)
@@ -80,8 +85,8 @@ func (h *handling) begin(s *Server, a *answer, r *http.Request, sender, picked s
 	return s.act(a, r, deed{sender: sender, details: map[string]string{"picked": picked, "by": h.by}})
 }
 
-func (s *Server) handleFilter(a *answer, r *http.Request, h *handling, picked client.DeadFilter) error {
-	f, err := filter(picked)
+func (s *Server) handleFilter(a *answer, r *http.Request, h *handling, asked client.DeadFilter) error {
+	f, err := filter(asked)
 	if err != nil {
 		return err
 	}
@@ -91,10 +96,13 @@ func (s *Server) handleFilter(a *answer, r *http.Request, h *handling, picked cl
 	if err := h.begin(s, a, r, f.Sender, sayFilter(f)); err != nil {
 		return err
 	}
-	some, caller := make([]job.ID, 0, chunk), access.Of(r.Context())
-	err = s.Dead.Each(r.Context(), f, func(l deadletter.Letter) error {
+	doubts, some, caller := s.doubts(), make([]job.ID, 0, chunk), access.Of(r.Context())
+	err = s.Dead.Each(r.Context(), f.Filter, func(l deadletter.Letter) error {
 		id, err := job.ParseID(l.Job)
 		if err != nil || !caller.Sees(id.Sender) {
+			return err
+		}
+		if d, err := doubts.of(r.Context(), l); err != nil || f.likely && !d.LikelyNotSent {
 			return err
 		}
 		// A job that died again meanwhile may come again.
@@ -114,8 +122,11 @@ func (s *Server) handleFilter(a *answer, r *http.Request, h *handling, picked cl
 }
 
 // sayFilter is a filter in words.
-func sayFilter(f deadletter.Filter) string {
+func sayFilter(f picked) string {
 	var words []string
+	if f.likely {
+		words = append(words, "likely not sent")
+	}
 	for _, w := range []struct{ name, is string }{
 		{"reason", string(f.Reason)}, {"state", string(f.State)}, {"sender", f.Sender}, {"source", f.Source},
 		{"since", timestamp(f.Since)}, {"until", timestamp(f.Until)},

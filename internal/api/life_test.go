@@ -12,8 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/pkg/client"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
@@ -221,7 +223,11 @@ func lifeOfBroadcast(t *testing.T, h *house, c *client.Client) job.Source {
 	if d := cmp.Diff(client.OptOutResult{InForce: true, InFlight: []string{cyn.String()}}, out); d != "" {
 		t.Errorf("opt-out of a contact with a claim: %s", d)
 	}
-	h.move(t, cyn, ledger.Record{State: job.Unknown, From: job.Claimed, Prev: claim, Attempt: 1, Reason: reason.OutcomeUnknown})
+	_ = must(c.Audit(ctx, "menu"))(t) // it waits for the tally
+	if p := must(c.Progress(ctx, "menu"))(t); p.RatePerSecond <= 0 {
+		t.Errorf("progress: %+v", p)
+	}
+	h.move(t, cyn, ledger.Record{State: job.Unknown, From: job.Claimed, Prev: claim, Attempt: 1, Reason: reason.OutcomeUnknown, At: time.Now().UTC().Add(-time.Hour)})
 	out = must(c.OptOut(ctx, "bakery", client.OptOutRequest{Contact: "psid-new-900009", Scope: "marketing", Source: "a letter"}))(t)
 	if d := cmp.Diff(client.OptOutResult{InForce: true, InFlight: []string{}}, out); d != "" {
 		t.Errorf("opt-out of a contact that nothing is known of: %s", d)
@@ -236,7 +242,7 @@ func lifeOfBroadcast(t *testing.T, h *house, c *client.Client) job.Source {
 		t.Errorf("audit: %s", d)
 	}
 	p := must(c.Progress(ctx, "menu"))(t)
-	if d := cmp.Diff(client.Counts{Sent: 1, Blocked: 1, Unknown: 1, Pending: 1}, p.Counts); d != "" || !maps.Equal(p.ByReason, a.ByReason) || p.Audience != 4 || p.RatePerSecond <= 0 {
+	if d := cmp.Diff(client.Counts{Sent: 1, Blocked: 1, Unknown: 1, Pending: 1}, p.Counts); d != "" || !maps.Equal(p.ByReason, a.ByReason) || p.Audience != 4 {
 		t.Errorf("progress: %s %+v", d, p)
 	}
 	wantMember := []client.AuditMember{{
@@ -308,6 +314,43 @@ func stories(t *testing.T, c *client.Client, bob job.ID) {
 	}
 }
 
+// lifeOfDoubt has the echo of another message say that one whose answer was
+// lost is likely not sent.
+func lifeOfDoubt(t *testing.T, h *house, c *client.Client, src job.Source) {
+	t.Helper()
+	ctx := t.Context()
+	likely := client.DeadFilter{Sender: "bakery", LikelyNotSent: true}
+	if got := all(t, c.Dead(ctx, likely, 0)); len(got) != 0 {
+		t.Errorf("before any echo %+v is likely not sent", got)
+	}
+	d := &receipt.Desk{Ledger: h.ledger, Commits: h.commits, Key: h.facts.Key, Echoes: h.witness.Echoes, Stats: &receipt.Stats{}}
+	_, err := d.Apply(ctx, []event.Event{{
+		Type: event.Echo, Channel: "messenger", Sender: "bakery", Person: "psid-ada-900001", Job: h.jobOf(src, "psid-ada-900001").String(), MessageID: "m_1", Time: time.Now(),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cyn := h.jobOf(src, "psid-cyn-900003").String()
+	got := all(t, c.Dead(ctx, likely, 0))
+	if len(got) != 1 || got[0].Job != cyn || !got[0].Doubt.LikelyNotSent {
+		t.Errorf("likely not sent: %+v", got)
+	}
+	if s := must(c.Job(ctx, cyn))(t); s.Doubt == nil || !s.Doubt.LikelyNotSent || !strings.HasPrefix(s.Doubt.Text, "likely not sent: no echo") {
+		t.Errorf("the story says %+v", s.Doubt)
+	}
+	if a := must(c.Audit(ctx, "menu"))(t); a.LikelyNotSent != 1 || a.RedrivenByStandingOrder != 0 {
+		t.Errorf("the audit says %+v", a)
+	}
+	dry := must(c.Redrive(ctx, client.HandleRequest{Filter: &likely, DryRun: true}))(t)
+	if d := cmp.Diff(client.HandleResult{Matched: 1, Done: 1, Refused: []client.Refusal{}}, dry); d != "" {
+		t.Errorf("redrive of what is likely not sent: %s", d)
+	}
+	likely.State = "blocked"
+	if _, err := c.Redrive(ctx, client.HandleRequest{Filter: &likely}); err == nil || !strings.Contains(err.Error(), `state "blocked": only what is unknown can be likely not sent`) {
+		t.Errorf("a filter that can pick nothing: %v", err)
+	}
+}
+
 func lifeOfDead(t *testing.T, h *house, c *client.Client, src job.Source) {
 	t.Helper()
 	ctx := t.Context()
@@ -316,6 +359,10 @@ func lifeOfDead(t *testing.T, h *house, c *client.Client, src job.Source) {
 	if len(letters) != 2 || letters[0].Contact != "psid-bob-900002" || letters[1].Reason != reason.OutcomeUnknown {
 		t.Fatalf("letters: %+v", letters)
 	}
+	if l := letters[1]; l.Doubt == nil || l.Doubt.LikelyNotSent || letters[0].Doubt != nil {
+		t.Errorf("before any echo: %+v, and of a blocked one %+v", l.Doubt, letters[0].Doubt)
+	}
+	lifeOfDoubt(t, h, c, src)
 	if got := all(t, c.Dead(ctx, client.DeadFilter{Sender: "bakery"}, 1)); len(got) != 1 || got[0].Job != bob.String() {
 		t.Errorf("limited to one: %+v", got)
 	}
@@ -323,7 +370,7 @@ func lifeOfDead(t *testing.T, h *house, c *client.Client, src job.Source) {
 	if got := all(t, c.Dead(ctx, client.DeadFilter{Source: "menu", State: "blocked", Reason: reason.WindowClosed, Since: at, Until: at.Add(1)}, 0)); len(got) != 1 {
 		t.Errorf("picked by all: %+v", got)
 	}
-	if got := all(t, c.Dead(ctx, client.DeadFilter{Source: "menu", Until: at}, 0)); len(got) != 0 {
+	if got := all(t, c.Dead(ctx, client.DeadFilter{Source: "menu", State: "blocked", Until: at}, 0)); len(got) != 0 {
 		t.Errorf("until is not excluded: %+v", got)
 	}
 	if l := must(c.Letter(ctx, bob.String()))(t); l != letters[0] {

@@ -38,7 +38,7 @@ func TestRefusals(t *testing.T) {
 		"path with a slash too many": {"GET", "/v1/senders/", "", 404, "no such path; GET /v1/openapi.json lists them"},
 		"wrong method":               {"DELETE", "/v1/senders/shop", "", 405, "this path takes GET, not DELETE"},
 		"wrong method for a verb":    {"GET", "/v1/broadcasts/draft/launch", "", 405, "this path takes POST, not GET"},
-		"unknown parameter":          {"GET", "/v1/dead?sourc=x", "", 400, `unknown parameter "sourc": want reason, state, sender, source, since, until, limit`},
+		"unknown parameter":          {"GET", "/v1/dead?sourc=x", "", 400, `unknown parameter "sourc": want reason, state, sender, source, since, until, likely_not_sent, limit`},
 		"parameter where none is":    {"GET", "/v1/senders?x=1", "", 400, `unknown parameter "x": this path takes none`},
 		"parameter twice":            {"GET", "/v1/dead?limit=1&limit=2", "", 400, `parameter "limit" is given 2 times`},
 		"query that is none":         {"GET", "/v1/dead?limit=%zz", "", 400, `the query can't be read: invalid URL escape "%zz"`},

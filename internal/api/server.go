@@ -31,6 +31,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/internal/webhook"
@@ -46,6 +47,7 @@ type Config struct {
 	Scheduler  *scheduler.Scheduler
 	Auditor    *audit.Auditor
 	Dead       *deadletter.Store
+	Witness    *receipt.Witness // of unknown outcomes
 	Teller     *story.Teller
 	Tally      *ledger.Tally
 	Gate       *gate.Gate
@@ -154,7 +156,7 @@ func (s *Server) routes() []route {
 		{post, "/v1/policy/diff", nil, viewer, toSeveral, s.policyDiff}, // it changes nothing
 		{get, "/v1/jobs/{job}", nil, viewer, toJob, s.job},
 		{get, "/v1/contacts", []string{"sender", "id"}, viewer, toQuery, s.contact},
-		{get, "/v1/dead", []string{"reason", "state", "sender", "source", "since", "until", "limit"}, viewer, toSeveral, s.dead},
+		{get, "/v1/dead", []string{"reason", "state", "sender", "source", "since", "until", "likely_not_sent", "limit"}, viewer, toSeveral, s.dead},
 		{get, "/v1/dead/{job}", nil, viewer, toJob, s.letter},
 		{post, "/v1/dead/redrive", nil, operator, toSeveral, s.redrive},
 		{post, "/v1/dead/discard", nil, operator, toSeveral, s.discard},

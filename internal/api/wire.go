@@ -45,6 +45,7 @@ func wireSenderSpec(n *sender.Spec) client.SenderSpec {
 		Capabilities: n.Capabilities, Rate: client.Rate(n.Rate), Batch: n.Batch, Weight: n.Weight, Timezone: n.Timezone,
 		AdWindow: n.AdWindow, RelaxFlows: n.RelaxFlows, NumberType: n.NumberType,
 		Restricted: n.Restricted, Withdrawn: n.Withdrawn, Disclosure: n.Disclosure,
+		Unknown: client.Unknown(n.Unknown),
 	}
 	if n.QuietHours != nil {
 		q := client.QuietHours(*n.QuietHours)
@@ -148,6 +149,7 @@ func wireAudit(b *broadcast.Broadcast, r audit.Report) client.Audit {
 		Unknown: r.Buckets[job.InUnknown], Cancelled: r.Buckets[job.InCancelled], Expired: r.Buckets[job.InExpired],
 		Pending: r.Buckets[job.InPending], ByReason: r.ByReason, Balanced: r.Balanced(), State: string(b.State),
 		Frozen: r.Frozen, Held: r.Held, Claimed: r.Claimed, Doubtful: r.Doubtful, Problems: r.Problems, LedgerSeq: r.Seq,
+		LikelyNotSent: r.Likely, RedrivenByStandingOrder: r.Redriven,
 	}
 	if out.Problems == nil {
 		out.Problems = []string{}
@@ -170,6 +172,10 @@ func wireStory(s story.Story) client.Story {
 	if s.Now != nil {
 		n := client.Now(*s.Now)
 		out.Now = &n
+	}
+	if s.Doubt != nil {
+		d := client.Doubt(*s.Doubt)
+		out.Doubt = &d
 	}
 	return out
 }
@@ -210,9 +216,9 @@ func wireRecordOf(r contact.Record) *client.Contact {
 	return out
 }
 
-func wireLetter(l deadletter.Letter, address string) client.Letter {
+func wireLetter(l deadletter.Letter, address string, d *client.Doubt) client.Letter {
 	return client.Letter{
 		Job: l.Job, Sender: l.Sender, Contact: address, Source: l.Source, State: string(l.State), Reason: l.Reason, Rule: l.Rule,
-		Evidence: l.Evidence, At: l.At, Attempt: l.Attempt, Code: l.Code, Subcode: l.Subcode, Detail: l.Detail, Trace: l.Trace, Seq: l.Seq,
+		Evidence: l.Evidence, At: l.At, Attempt: l.Attempt, Code: l.Code, Subcode: l.Subcode, Detail: l.Detail, Trace: l.Trace, Seq: l.Seq, Doubt: d,
 	}
 }

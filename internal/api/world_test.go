@@ -36,6 +36,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/secret"
 	"github.com/carillon-dev/carillon/internal/story"
@@ -71,6 +72,7 @@ type house struct {
 	journal *journal.Journal
 	keys    *idempotency.Store
 	hooks   *webhook.Receiver
+	witness *receipt.Witness
 }
 
 // theHouse is opened by the first test that needs it, since fuzzing starts
@@ -148,7 +150,13 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 	keys := facts.NewKeys("")
 	view := facts.NewView(e.Redis.Client, e.Redis, keys, h.facts.Identity())
 	g := gate.New(e.Redis.Client, keys, view, policy.Default())
+	echoes, err := receipt.OpenEchoes(ctx, streams, names)
+	if err != nil {
+		return err
+	}
+	h.witness = &receipt.Witness{Echoes: echoes, Defs: defs}
 	sched := scheduler.New(scheduler.Config{
+		Dead: dead, Witness: h.witness,
 		NATS: e.NATS, Names: names, Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Commits: h.commits, Tally: h.tally,
 		Tracer: tracer, Log: log,
 	})
@@ -176,8 +184,8 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 	}
 	h.config = api.Config{
 		Defs: defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Desk: h.desk, Scheduler: sched,
-		Auditor: &audit.Auditor{Audiences: audiences, Ledger: h.ledger, Tally: h.tally}, Dead: dead,
-		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g},
+		Auditor: &audit.Auditor{Audiences: audiences, Ledger: h.ledger, Tally: h.tally, Witness: h.witness}, Dead: dead, Witness: h.witness,
+		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g, Witness: h.witness},
 		Tally:  h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Access: h.access,
 		Journal: h.journal, Keys: h.keys, Hooks: h.hooks, Rate: 100_000, Tracer: tracer, Log: log,
 		HookSecret: func(ref string) error { _, err := hookSecret(ref); return err },
@@ -303,7 +311,9 @@ func broadcastYAML(id, sender, text string) string {
 func (h *house) move(t *testing.T, id job.ID, r ledger.Record) uint64 {
 	t.Helper()
 	e := &ledger.Append{Entry: ledger.Entry{ID: id, Record: r}}
-	e.Record.At = time.Now().UTC()
+	if e.Record.At.IsZero() {
+		e.Record.At = time.Now().UTC()
+	}
 	h.commits.Commit(t.Context(), ledger.Bulk, []*ledger.Append{e})
 	if e.Err != nil {
 		t.Fatal(e.Err)

@@ -18,6 +18,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/mapping"
 	"github.com/carillon-dev/carillon/internal/queue"
+	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 )
 
@@ -31,7 +32,9 @@ type side struct {
 	standing  standing
 	desk      *ingest.Desk // takes in what is told from outside
 	mappings  *mapping.Cache
-	alone     bool // the workers are in this process
+	echoes    *receipt.Echoes
+	witness   *receipt.Witness // of unknown outcomes
+	alone     bool             // the workers are in this process
 }
 
 // schedule starts the scheduler's side: it counts, takes orders, and leads
@@ -48,13 +51,17 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 	if s.tally, err = ledger.OpenTally(ctx, c.ledger, c.names, c.cfg.Log); err != nil {
 		return nil, err
 	}
+	if s.echoes, err = receipt.OpenEchoes(ctx, c.streams, c.names); err != nil {
+		return nil, err
+	}
+	s.witness = &receipt.Witness{Echoes: s.echoes, Defs: c.defs}
 	l, err := lease.Open(ctx, c.streams, c.names, "scheduler", holder, c.cfg.Log)
 	if err != nil {
 		return nil, err
 	}
 	s.scheduler = scheduler.New(scheduler.Config{
 		NATS: c.engines.NATS, Names: c.names, Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Commits: c.commits, Tally: s.tally,
-		Tracer: c.tracer, Log: c.cfg.Log,
+		Dead: s.dead, Witness: s.witness, Tracer: c.tracer, Log: c.cfg.Log,
 	})
 	if s.desk, err = s.ingest(ctx); err != nil {
 		return nil, err

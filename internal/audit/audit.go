@@ -15,6 +15,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/plan"
+	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -26,6 +27,8 @@ type Report struct {
 	Held     map[reason.Code]int // of what is pending because somebody waits for something
 	Claimed  int                 // of what is pending, those on the wire or about to be
 	Doubtful int                 // not sent by the last outcome, yet an earlier attempt's answer was lost: they may have it
+	Likely   int                 // of the unknown, those that are likely not sent
+	Redriven int                 // jobs that went again by the sender's standing order, whatever became of them
 	Frozen   bool                // false: the audience is not fixed yet, and counts as empty
 	Seq      uint64              // ledger sequence of the moment
 	Problems []string            // why it does not balance; empty: it does
@@ -39,6 +42,7 @@ type Auditor struct {
 	Audiences *audience.Store
 	Ledger    *ledger.Ledger
 	Tally     *ledger.Tally
+	Witness   *receipt.Witness // of unknown outcomes
 }
 
 // maxProblems bounds how many problems a report names.
@@ -60,7 +64,11 @@ func (a *Auditor) Run(ctx context.Context, b *broadcast.Broadcast, member func(M
 	}
 	tally, upTo := a.Tally.At(src)
 	r.Frozen, r.Audience, r.Seq = true, b.Snapshot.Count, upTo
-	c := count{report: &r, jobs: make(map[job.Key]place)}
+	evidence, err := a.Witness.Evidence(ctx, src.Sender)
+	if err != nil {
+		return r, fmt.Errorf("audit %s: %w", b.Spec.ID, err)
+	}
+	c := count{report: &r, evidence: evidence, jobs: make(map[job.Key]place)}
 	if upTo > 0 {
 		if err := a.Ledger.OfSource(ctx, src, upTo, c.record); err != nil {
 			return r, fmt.Errorf("audit %s: %w", b.Spec.ID, err)
@@ -98,11 +106,14 @@ type place struct {
 	reason reason.Code
 	seen   bool // in the snapshot
 	doubt  bool // an attempt was unknown once
+	likely bool // it is unknown, and likely not sent
+	again  bool // the standing order redrove it
 }
 
 type count struct {
-	report *Report
-	jobs   map[job.Key]place
+	report   *Report
+	evidence receipt.Evidence
+	jobs     map[job.Key]place
 }
 
 func (c *count) problem(format string, args ...any) {
@@ -123,7 +134,10 @@ func (c *count) record(e ledger.Entry) error {
 	if e.Record.Discarded {
 		p.seq = e.Seq
 	} else {
-		p = place{seq: e.Seq, state: e.Record.State, reason: e.Record.Reason, doubt: p.doubt || e.Record.State == job.Unknown}
+		p = place{
+			seq: e.Seq, state: e.Record.State, reason: e.Record.Reason, doubt: p.doubt || e.Record.State == job.Unknown,
+			likely: e.Record.State == job.Unknown && c.evidence.LikelyNotSent(e.Record.At), again: p.again || e.Record.By == ledger.ByStandingOrder,
+		}
 	}
 	c.jobs[e.ID.Contact] = p
 	return nil
@@ -150,6 +164,12 @@ func (c *count) members(ctx context.Context, store *audience.Store, b *broadcast
 		m := Member{Job: src.Job(k), Bucket: p.state.Bucket(closing), State: p.state, Reason: p.reason}
 		if p.doubt && m.Bucket != job.InSent && m.Bucket != job.InUnknown {
 			c.report.Doubtful++
+		}
+		if p.likely {
+			c.report.Likely++
+		}
+		if p.again {
+			c.report.Redriven++
 		}
 		c.add(&m)
 		if member != nil {

@@ -109,6 +109,12 @@ func writeAudit(t *console.Terminal, id string, a client.Audit) error {
 	if a.Claimed > 0 {
 		fmt.Fprintf(t, "\n%s of the pending are on the wire or about to be.\n", console.Count(a.Claimed))
 	}
+	if a.LikelyNotSent > 0 {
+		fmt.Fprintf(t, "\n%s of the unknown are likely not sent: carillon dead list --likely-not-sent --source %s\n", console.Count(a.LikelyNotSent), id)
+	}
+	if a.RedrivenByStandingOrder > 0 {
+		fmt.Fprintf(t, "\n%s went again by the sender's standing order (unknown.redrive).\n", console.Count(a.RedrivenByStandingOrder))
+	}
 	if a.Doubtful > 0 {
 		fmt.Fprintf(t, "\n%s not sent by the last outcome may have arrived: the answer to an earlier attempt was lost.\n", console.Count(a.Doubtful))
 	}

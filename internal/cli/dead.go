@@ -26,6 +26,7 @@ func newDeadCommand(s *session) *cobra.Command {
 // deadFlags are the filters as flags.
 type deadFlags struct {
 	reason, state, sender, source, since, until string
+	likely                                      bool
 }
 
 func (f *deadFlags) add(cmd *cobra.Command) {
@@ -36,6 +37,7 @@ func (f *deadFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.source, "source", "", "only those of a broadcast's `ID`, or of one occurrence, such as spring-menu~1")
 	fs.StringVar(&f.since, "since", "", "only those from `TIME` on: a day, RFC 3339, or how long ago, such as 90m or 7d")
 	fs.StringVar(&f.until, "until", "", "only those before `TIME`")
+	fs.BoolVar(&f.likely, "likely-not-sent", false, "only unknown outcomes of which no echo came, though those of later messages did")
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"blocked", "failed", "unknown"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("reason", completeReason)
 }
@@ -52,7 +54,7 @@ func completeReason(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 
 // filter checks the flags; now is what "ago" counts from.
 func (f *deadFlags) filter(now time.Time) (client.DeadFilter, error) {
-	out := client.DeadFilter{Reason: reason.Code(f.reason), State: f.state, Sender: f.sender, Source: f.source}
+	out := client.DeadFilter{Reason: reason.Code(f.reason), State: f.state, Sender: f.sender, Source: f.source, LikelyNotSent: f.likely}
 	if _, ok := reason.Lookup(out.Reason); !ok && f.reason != "" {
 		return out, usageError{fmt.Errorf("--reason %q is no reason: docs/reasons.md lists them", f.reason)}
 	}
@@ -102,7 +104,11 @@ func listLetters(t *console.Terminal, list iter.Seq2[client.Letter, error]) erro
 	tab := console.NewTable(t, console.Column{Title: "AT", Whole: true}, console.Column{Title: "STATE", Paint: stateColor},
 		console.Column{Title: "REASON", Whole: true}, console.Column{Title: "CONTACT", Whole: true}, console.Column{Title: "JOB", Whole: true})
 	return tabulate(tab, list, func(l client.Letter) []string {
-		return []string{l.At.UTC().Format("01-02 15:04:05Z"), l.State, string(l.Reason), l.Contact, l.Job}
+		why := string(l.Reason)
+		if l.Doubt != nil && l.Doubt.LikelyNotSent {
+			why += ", likely not sent"
+		}
+		return []string{l.At.UTC().Format("01-02 15:04:05Z"), l.State, why, l.Contact, l.Job}
 	})
 }
 
@@ -137,9 +143,13 @@ func writeLetter(t *console.Terminal, l client.Letter) error {
 		attempts = fmt.Sprint(l.Attempt)
 	}
 	e, _ := reason.Lookup(l.Reason)
+	known := ""
+	if l.Doubt != nil {
+		known = l.Doubt.Text
+	}
 	fs := []field{
 		{"at", stamp(l.At)}, {"sender", l.Sender}, {"contact", l.Contact}, {"source", l.Source}, {"rule", l.Rule}, {"evidence", l.Evidence},
-		{"platform", answer}, {"attempts", attempts}, {"trace", l.Trace}, {"what it means", e.Meaning}, {"what to do", e.Action},
+		{"platform", answer}, {"attempts", attempts}, {"trace", l.Trace}, {"what it means", e.Meaning}, {"what is known", known}, {"what to do", e.Action},
 	}
 	if e.Redrive {
 		fs = append(fs, field{commandField, "carillon dead redrive " + l.Job}, field{"but first", e.After})

@@ -156,7 +156,11 @@ func adviceOf(s client.Story) []field {
 	if !ok {
 		return out
 	}
-	out = append(out, field{"what it means", e.Meaning}, field{"what to do", e.Action})
+	out = append(out, field{"what it means", e.Meaning})
+	if s.Doubt != nil {
+		out = append(out, field{"what is known", s.Doubt.Text})
+	}
+	out = append(out, field{"what to do", e.Action})
 	if !e.Redrive && deadState(s.State) {
 		return append(out, field{"redrive", "can't succeed"})
 	}

@@ -100,7 +100,7 @@ func CheckNext(prev Entry, next Record) error {
 		return nil
 	}
 	if prev.Seq == 0 && next.State == job.Sent {
-		return errors.New("a job was sent that nobody had claimed")
+		return errors.New("a job can't go from pending to sent: nobody had claimed it")
 	}
 	return job.CheckMove(from, next.State)
 }

@@ -227,18 +227,25 @@ func (t *Tally) WaitIdle(ctx context.Context, s job.Source) error {
 	})
 }
 
+// UnknownOf returns how many jobs of a sender have an outcome that is unknown.
+func (t *Tally) UnknownOf(sender string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.of(sender, job.Unknown)
+}
+
 // ClaimedOf returns how many jobs of a sender are claimed.
 func (t *Tally) ClaimedOf(sender string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.claimedOf(sender)
+	return t.of(sender, job.Claimed)
 }
 
-func (t *Tally) claimedOf(sender string) int {
+func (t *Tally) of(sender string, in job.State) int {
 	n := 0
 	for s, c := range t.sources {
 		if s.Sender == sender {
-			n += c.States[job.Claimed]
+			n += c.States[in]
 		}
 	}
 	return n
@@ -246,7 +253,7 @@ func (t *Tally) claimedOf(sender string) int {
 
 // WaitSenderIdle waits until no job of the sender is claimed.
 func (t *Tally) WaitSenderIdle(ctx context.Context, sender string) error {
-	return t.wait(ctx, func() bool { return t.claimedOf(sender) == 0 })
+	return t.wait(ctx, func() bool { return t.of(sender, job.Claimed) == 0 })
 }
 
 func (t *Tally) wait(ctx context.Context, ready func() bool) error {

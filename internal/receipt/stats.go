@@ -35,3 +35,10 @@ func (s *Stats) moved(r ledger.Record) {
 	case job.Pending, job.Held, job.Claimed, job.Blocked, job.Unknown, job.Cancelled, job.Expired:
 	}
 }
+
+// Moved returns how many jobs were moved where, by state.
+func (s *Stats) Moved() map[string]int64 {
+	return map[string]int64{
+		string(job.Sent): s.Sent.Load(), string(job.Delivered): s.Delivered.Load(), string(job.Read): s.Read.Load(), string(job.Failed): s.Failed.Load(),
+	}
+}

@@ -26,6 +26,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/engine"
+	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/idempotency"
 	"github.com/carillon-dev/carillon/internal/job"
@@ -34,6 +35,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/lease"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/queue"
+	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/role"
 	"github.com/carillon-dev/carillon/internal/scheduler"
@@ -257,7 +259,10 @@ func (h *house) schedule(t *testing.T, log *slog.Logger, e *engine.Engines) (*ri
 	rig.Must(t, err)
 	tally, err := ledger.OpenTally(t.Context(), r.Ledger, r.Names, log)
 	rig.Must(t, err)
+	echoes, err := receipt.OpenEchoes(t.Context(), r.Streams, r.Names)
+	rig.Must(t, err)
 	s := scheduler.New(scheduler.Config{
+		Dead: r.Dead, Witness: &receipt.Witness{Echoes: echoes, Defs: r.Defs},
 		NATS: e.NATS, Names: r.Names, Defs: r.Defs, Facts: r.Facts, Audiences: r.Audiences, Ledger: r.Ledger, Commits: r.Commits, Tally: tally,
 		Tracer: r.Tracer, Log: log,
 	})
@@ -296,6 +301,19 @@ func (h *house) tokens(t *testing.T, r *rig.Rooms, log *slog.Logger) {
 	rig.Must(t, err)
 	if _, err := store.Admit(text); err == nil {
 		t.Error("a revoked token is let in")
+	}
+}
+
+// receipts takes in the echo of the first contact's job and a read of it.
+func receipts(t *testing.T, r *rig.Rooms, id job.ID) {
+	t.Helper()
+	echoes, err := receipt.OpenEchoes(t.Context(), r.Streams, r.Names)
+	rig.Must(t, err)
+	d := &receipt.Desk{Ledger: r.Ledger, Commits: r.Commits, Key: r.Facts.Key, Echoes: echoes, Stats: &receipt.Stats{}, Log: r.Log}
+	told := event.Event{Type: event.Echo, Channel: "messenger", Sender: "bakery", Person: rig.Address(0), Job: id.String(), Time: time.Now()}
+	read := event.Event{Type: event.Read, Channel: "messenger", Sender: "bakery", Person: rig.Address(0), Watermark: time.Now()}
+	if later, err := d.Apply(t.Context(), []event.Event{told, read}); err != nil || len(later) != 0 {
+		t.Errorf("receipts: %d are left, %v", len(later), err)
 	}
 }
 
@@ -364,6 +382,7 @@ func TestRolesSuffice(t *testing.T) {
 			if got := tally.Of(b.Source()).States; got[job.Sent] != 2 || got[job.Failed] != 2 || got[job.Blocked] != 1 {
 				t.Errorf("ended as %v; want 2 sent, 2 failed, 1 blocked", got)
 			}
+			receipts(t, r, b.Source().Job(r.Facts.Key("bakery", rig.Address(0))))
 			rig.Must(t, r.Dead.Flush(t.Context()))
 			letters := 0
 			rig.Must(t, r.Dead.Each(t.Context(), deadletter.Filter{}, func(deadletter.Letter) error { letters++; return nil }))

@@ -83,6 +83,7 @@ func (l *Leader) run(ctx context.Context) error {
 	known := make(chan struct{})
 	failed := make(chan error, 1)
 	l.wg.Go(func() { failed <- l.Defs.Watch(ctx, l.heard, func() { close(known) }) })
+	l.wg.Go(func() { l.standing(ctx) })
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {

@@ -11,6 +11,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/receipt"
 )
 
 // Handled is what became of one dead letter that somebody dealt with.
@@ -21,11 +22,21 @@ type Handled struct {
 
 // Redrive reopens dead jobs: they go back to their lane and through every
 // check again. Each is reopened at the outcome that it has now, so that a
-// task from before loses its claim. dryRun only says what would be done.
+// task from before loses its claim. Where the outcome is unknown, that is so
+// since somebody says it, and what was known of it is recorded; never before
+// its claim has ended. dryRun only says what would be done.
 func (s *Scheduler) Redrive(ctx context.Context, ids []job.ID, by string, dryRun bool) ([]Handled, error) {
-	out, err := s.handle(ctx, ids, dryRun, s.redrivable, func(e ledger.Entry) ledger.Record {
-		return ledger.Record{State: job.Pending, Attempt: 0, By: by}
-	})
+	return s.redrive(ctx, ids, by, dryRun, s.reopened)
+}
+
+// RedriveLikely is Redrive for those of the jobs alone that are likely not
+// sent.
+func (s *Scheduler) RedriveLikely(ctx context.Context, ids []job.ID, by string, dryRun bool) ([]Handled, error) {
+	return s.redrive(ctx, ids, by, dryRun, s.likelyReopened)
+}
+
+func (s *Scheduler) redrive(ctx context.Context, ids []job.ID, by string, dryRun bool, rule ruling) ([]Handled, error) {
+	out, err := s.handle(ctx, ids, by, dryRun, s.redrivable, rule)
 	if dryRun {
 		return out, err
 	}
@@ -40,12 +51,64 @@ const reopenTimeout = 20 * time.Second
 
 // Discard takes dead jobs off the list. Their outcome stays what it is.
 func (s *Scheduler) Discard(ctx context.Context, ids []job.ID, by string, dryRun bool) ([]Handled, error) {
-	return s.handle(ctx, ids, dryRun, func(context.Context, job.ID) string { return "" }, func(e ledger.Entry) ledger.Record {
-		return ledger.Record{State: e.Record.State, Reason: e.Record.Reason, Attempt: e.Record.Attempt, Discarded: true, By: by}
-	})
+	return s.handle(ctx, ids, by, dryRun, func(context.Context, job.ID) string { return "" }, discarded)
 }
 
-func (s *Scheduler) handle(ctx context.Context, ids []job.ID, dryRun bool, refuse func(context.Context, job.ID) string, next func(ledger.Entry) ledger.Record) ([]Handled, error) {
+// ruling makes the record that follows a dead job's last one, or says why there
+// is none. The evidence is that of the job's sender.
+type ruling func(ctx context.Context, last ledger.Entry, evidence receipt.Evidence) (next ledger.Record, refused string, err error)
+
+func discarded(_ context.Context, e ledger.Entry, _ receipt.Evidence) (ledger.Record, string, error) {
+	return ledger.Record{State: e.Record.State, Reason: e.Record.Reason, Attempt: e.Record.Attempt, Discarded: true}, "", nil
+}
+
+func (s *Scheduler) reopened(ctx context.Context, e ledger.Entry, evidence receipt.Evidence) (ledger.Record, string, error) {
+	next := ledger.Record{State: job.Pending}
+	if e.Record.State != job.Unknown {
+		return next, "", nil
+	}
+	since, err := s.unknownSince(ctx, e)
+	if err != nil {
+		return next, "", err
+	}
+	if until, soon := receipt.TooSoon(since, evidence.Now); soon {
+		return next, "its claim may still stand; ask again after " + until.UTC().Format(time.RFC3339), nil
+	}
+	next.Evidence = evidence.Text(since)
+	return next, "", nil
+}
+
+func (s *Scheduler) likelyReopened(ctx context.Context, e ledger.Entry, evidence receipt.Evidence) (ledger.Record, string, error) {
+	if e.Record.State != job.Unknown {
+		return ledger.Record{}, "its outcome is known: it is " + string(e.Record.State), nil
+	}
+	since, err := s.unknownSince(ctx, e)
+	if err != nil {
+		return ledger.Record{}, "", err
+	}
+	if !evidence.LikelyNotSent(since) {
+		return ledger.Record{}, evidence.Text(since), nil
+	}
+	return s.reopened(ctx, e, evidence)
+}
+
+// unknownSince returns when the outcome of a job that is unknown was called
+// so. To put it aside does not change that.
+func (s *Scheduler) unknownSince(ctx context.Context, e ledger.Entry) (time.Time, error) {
+	if !e.Record.Discarded {
+		return e.Record.At, nil
+	}
+	var at time.Time
+	err := s.Ledger.History(ctx, e.ID, func(h ledger.Entry) error {
+		if h.Record.State == job.Unknown && !h.Record.Discarded {
+			at = h.Record.At
+		}
+		return nil
+	})
+	return at, err
+}
+
+func (s *Scheduler) handle(ctx context.Context, ids []job.ID, by string, dryRun bool, refuse func(context.Context, job.ID) string, rule ruling) ([]Handled, error) {
 	out := make([]Handled, len(ids))
 	bySource := map[job.Source][]int{}
 	for i, id := range ids {
@@ -54,8 +117,12 @@ func (s *Scheduler) handle(ctx context.Context, ids []job.ID, dryRun bool, refus
 	}
 	for src, all := range bySource {
 		why := refuse(ctx, src.Job(job.Key{}))
+		evidence, err := s.Witness.Evidence(ctx, src.Sender)
+		if err != nil {
+			return out, err
+		}
 		for part := range slices.Chunk(all, job.MaxJobs) {
-			if err := s.handlePart(ctx, out, part, why, dryRun, next); err != nil {
+			if err := s.handlePart(ctx, out, part, why, by, dryRun, evidence, rule); err != nil {
 				return out, err
 			}
 		}
@@ -63,7 +130,7 @@ func (s *Scheduler) handle(ctx context.Context, ids []job.ID, dryRun bool, refus
 	return out, nil
 }
 
-func (s *Scheduler) handlePart(ctx context.Context, out []Handled, part []int, why string, dryRun bool, next func(ledger.Entry) ledger.Record) error {
+func (s *Scheduler) handlePart(ctx context.Context, out []Handled, part []int, why, by string, dryRun bool, evidence receipt.Evidence, rule ruling) error {
 	var entries []*ledger.Append
 	var of []int
 	for _, i := range part {
@@ -78,8 +145,14 @@ func (s *Scheduler) handlePart(ctx context.Context, out []Handled, part []int, w
 			out[i].Refused = fmt.Sprintf("it is %s, not a dead letter", stateOf(last, found))
 			continue
 		}
-		r := next(last)
-		r.From, r.FromReason, r.Prev, r.At, r.Trace = last.Record.State, last.Record.Reason, last.Seq, time.Now().UTC(), last.Record.Trace
+		r, refused, err := rule(ctx, last, evidence)
+		if err != nil {
+			return err
+		}
+		if out[i].Refused = refused; refused != "" {
+			continue
+		}
+		r.By, r.From, r.FromReason, r.Prev, r.At, r.Trace = by, last.Record.State, last.Record.Reason, last.Seq, time.Now().UTC(), last.Record.Trace
 		entries, of = append(entries, &ledger.Append{Entry: ledger.Entry{ID: out[i].Job, Record: r}}), append(of, i)
 	}
 	if dryRun {

@@ -20,11 +20,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/carillon-dev/carillon/internal/audience"
+	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
@@ -39,6 +41,8 @@ type Config struct {
 	Ledger    *ledger.Ledger
 	Commits   lane.Committer
 	Tally     *ledger.Tally
+	Dead      *deadletter.Store
+	Witness   *receipt.Witness // of unknown outcomes
 	Tracer    trace.Tracer
 	Log       *slog.Logger
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/sender"
@@ -36,10 +37,11 @@ type world struct {
 	queue lane.Queue    // nil: the world's own
 	share *lane.Share
 
-	mu   sync.Mutex
-	end  func(i int) (ledger.Record, bool) // of the i-th released job; false: leave it
-	n    int
-	deaf func(ledger.Entry) bool // what the scheduler is not told; nil: it hears all
+	mu      sync.Mutex
+	end     func(i int) (ledger.Record, bool) // of the i-th released job; false: leave it
+	n       int
+	deaf    func(ledger.Entry) bool // what the scheduler is not told; nil: it hears all
+	witness *receipt.Witness        // of unknown outcomes
 }
 
 // Recorded tells the scheduler, unless it is deaf to it.
@@ -69,7 +71,9 @@ func (w *world) Enqueue(ctx context.Context, e job.Envelope, _ bool) error {
 		if claim.Err != nil || rec.State == job.Claimed {
 			continue
 		}
-		rec.From, rec.Prev, rec.At = job.Claimed, claim.Written, time.Now()
+		if rec.From, rec.Prev = job.Claimed, claim.Written; rec.At.IsZero() {
+			rec.At = time.Now()
+		}
 		w.Commits.Commit(ctx, ledger.Bulk, []*ledger.Append{{Entry: ledger.Entry{ID: claim.ID, Record: rec}}})
 	}
 	return nil
@@ -131,14 +135,18 @@ func (w *world) boot() {
 	tally, err := ledger.OpenTally(w.t.Context(), w.Ledger, w.Names, w.Log)
 	rig.Must(w.t, err)
 	w.tally = tally
+	echoes, err := receipt.OpenEchoes(w.t.Context(), w.Streams, w.Names)
+	rig.Must(w.t, err)
+	w.witness = &receipt.Witness{Echoes: echoes, Defs: w.Defs}
 	w.sched = scheduler.New(scheduler.Config{
+		Dead: w.Dead, Witness: w.witness,
 		NATS: engines.NATS, Names: w.Names, Defs: w.Defs, Facts: w.Facts, Audiences: w.Audiences, Ledger: w.Ledger, Commits: w.Commits, Tally: tally,
 		Tracer: tracer{w.Tracer, w.began}, Log: w.Log,
 	})
 	w.lead = scheduler.NewLeader(w.sched, lane.Config{
 		Queue: cmp.Or[lane.Queue](w.queue, w), Commits: w.Commits, Share: w.share, Log: w.Log, Repair: time.Minute, Margin: 100 * time.Millisecond, Lease: time.Minute,
 	})
-	counting := rig.Lead(w.t, tally, w)
+	counting := rig.Lead(w.t, tally, w, w.Dead)
 	w.stop = []func(){rig.Loop(w.t, w.lead.Run), counting}
 }
 

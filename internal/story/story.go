@@ -20,6 +20,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/plan"
+	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -41,7 +42,8 @@ type Story struct {
 	Bucket     job.Bucket
 	Reason     reason.Code
 	Steps      []Step
-	Now        *Now // what the gate would say now, of a job that can still move
+	Now        *Now   // what the gate would say now, of a job that can still move
+	Doubt      *Doubt // what is known of an outcome that is unknown
 }
 
 // Now is what the gate would say at this moment.
@@ -52,6 +54,12 @@ type Now struct {
 	Text    string
 }
 
+// Doubt is what is known of a message of which the answer was lost.
+type Doubt struct {
+	LikelyNotSent bool
+	Text          string
+}
+
 // Teller reads what stories need.
 type Teller struct {
 	Defs      *definition.Store
@@ -59,6 +67,7 @@ type Teller struct {
 	Audiences *audience.Store
 	Ledger    *ledger.Ledger
 	Gate      *gate.Gate
+	Witness   *receipt.Witness // of unknown outcomes
 }
 
 // ErrUnknownJob says that no broadcast has such a job.
@@ -94,10 +103,11 @@ func (t *Teller) tell(ctx context.Context, b *broadcast.Broadcast, id job.ID) (S
 		{At: b.LaunchedAt, What: "launched", Text: "broadcast " + b.Spec.ID + " was launched, due " + stamp(b.DueAt)},
 		{At: b.Frozen.At, What: "planned", Text: fmt.Sprintf("audience frozen with %d contacts, this one among them", b.Snapshot.Count)},
 	}
+	var since time.Time
 	err = t.Ledger.History(ctx, id, func(e ledger.Entry) error {
 		r := e.Record
 		if !r.Discarded {
-			s.State, s.Reason = r.State, r.Reason
+			s.State, s.Reason, since = r.State, r.Reason, r.At
 		}
 		what := string(r.State)
 		if r.Discarded {
@@ -110,6 +120,13 @@ func (t *Teller) tell(ctx context.Context, b *broadcast.Broadcast, id job.ID) (S
 		return s, err
 	}
 	t.close(b, &s)
+	if s.State == job.Unknown {
+		evidence, err := t.Witness.Evidence(ctx, id.Sender)
+		if err != nil {
+			return s, err
+		}
+		s.Doubt = &Doubt{LikelyNotSent: evidence.LikelyNotSent(since), Text: evidence.Text(since)}
+	}
 	if !s.State.Ended() && !b.State.Over() || s.State.Dead() {
 		s.Now, err = t.now(ctx, b, id)
 	}
@@ -240,6 +257,14 @@ func whyMissed(b *broadcast.Broadcast, c Contact) string {
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
+// redriver names who had a job go again.
+func redriver(by string) string {
+	if by == ledger.ByStandingOrder {
+		return "the sender's standing order (unknown.redrive)"
+	}
+	return by
+}
+
 // Sentence says in words what a record means.
 func Sentence(r ledger.Record) string {
 	var b strings.Builder
@@ -247,11 +272,21 @@ func Sentence(r ledger.Record) string {
 	case job.Claimed:
 		fmt.Fprintf(&b, "attempt %d: a worker claimed it to send it by rule %s", r.Attempt, r.Rule)
 	case job.Sent:
-		fmt.Fprintf(&b, "the platform accepted it as %s", r.MessageID)
+		b.WriteString("the platform accepted it")
+		if r.MessageID != "" {
+			fmt.Fprintf(&b, " as %s", r.MessageID)
+		}
+		if r.By == ledger.ByReceipt {
+			fmt.Fprintf(&b, ", as it told by this job's id when the job was %s", r.From)
+		}
+	case job.Delivered:
+		b.WriteString("the platform says that it was delivered")
+	case job.Read:
+		b.WriteString("the platform says that it was read")
 	case job.Pending:
 		switch {
 		case r.From.Ended():
-			fmt.Fprintf(&b, "redriven by %s: it goes through every check again", r.By)
+			fmt.Fprintf(&b, "redriven by %s: it goes through every check again", redriver(r.By))
 		case r.From == job.Held:
 			b.WriteString("the time it was held until has come")
 		case r.Status != 0 || r.Code != 0:

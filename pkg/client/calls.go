@@ -159,6 +159,9 @@ func (f DeadFilter) query() url.Values {
 			q.Set(name, v)
 		}
 	}
+	if f.LikelyNotSent {
+		q.Set("likely_not_sent", "true")
+	}
 	return q
 }
 

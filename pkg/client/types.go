@@ -111,6 +111,13 @@ type SenderSpec struct {
 	Restricted   bool        `json:"restricted,omitempty"`
 	Withdrawn    []string    `json:"restricted_features,omitempty"`
 	Disclosure   bool        `json:"disclosure_required,omitempty"`
+	Unknown      Unknown     `json:"unknown,omitzero"`
+}
+
+// Unknown is what is made of messages of which the answer was lost.
+type Unknown struct {
+	LikelyAfter string `json:"likely_after,omitempty"` // a duration such as 10m, which is what "" means
+	Redrive     bool   `json:"redrive,omitempty"`      // the standing order: those that are likely not sent go out again
 }
 
 // Rate is a sender's cap on calls.
@@ -354,6 +361,9 @@ type Audit struct {
 	Doubtful  int                 `json:"doubtful"`   // not sent by the last outcome, yet an earlier attempt's answer was lost: they may have it
 	Problems  []string            `json:"problems"`   // why it does not balance
 	LedgerSeq uint64              `json:"ledger_seq"` // ledger sequence of the moment
+
+	LikelyNotSent           int `json:"likely_not_sent"`            // of Unknown: no echo came, though others' did
+	RedrivenByStandingOrder int `json:"redriven_by_standing_order"` // jobs that went again by the sender's document, whatever became of them
 }
 
 // AuditMember is one contact of an audience with where its job stands.
@@ -415,6 +425,13 @@ type Now struct {
 	Text    string      `json:"text"`
 }
 
+// Doubt is what is known of a message of which the answer was lost: evidence,
+// not proof.
+type Doubt struct {
+	LikelyNotSent bool   `json:"likely_not_sent"`
+	Text          string `json:"text"`
+}
+
 // Story is what became of one job.
 type Story struct {
 	Job       string      `json:"job"`
@@ -423,7 +440,8 @@ type Story struct {
 	Bucket    string      `json:"bucket"`
 	Reason    reason.Code `json:"reason,omitempty"`
 	Steps     []Step      `json:"steps"`
-	Now       *Now        `json:"now,omitempty"` // of a job that can still move
+	Now       *Now        `json:"now,omitempty"`   // of a job that can still move
+	Doubt     *Doubt      `json:"doubt,omitempty"` // of a job whose outcome is unknown
 }
 
 // ContactOptOut is one recorded opt-out.
@@ -480,7 +498,8 @@ type Letter struct {
 	Subcode  int         `json:"subcode,omitempty"`
 	Detail   string      `json:"detail,omitempty"`
 	Trace    string      `json:"trace,omitempty"`
-	Seq      uint64      `json:"seq"` // of the outcome in the ledger
+	Seq      uint64      `json:"seq"`             // of the outcome in the ledger
+	Doubt    *Doubt      `json:"doubt,omitempty"` // where the outcome is unknown
 }
 
 // DeadFilter picks dead letters. Zero fields pick all.
@@ -491,6 +510,8 @@ type DeadFilter struct {
 	Source string      `json:"source,omitempty"` // as a letter names it, or a broadcast's id
 	Since  time.Time   `json:"since,omitzero"`
 	Until  time.Time   `json:"until,omitzero"` // excluded
+
+	LikelyNotSent bool `json:"likely_not_sent,omitempty"` // only unknown outcomes that are likely not sent
 }
 
 // HandleRequest picks dead letters to redrive or discard, either by job or by

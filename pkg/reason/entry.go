@@ -202,7 +202,7 @@ func All() []Entry {
 			"Change the wording or links in a new broadcast, and check the registration."},
 		{OutcomeUnknown, "platform", Final, true, "somebody has looked, since it may be sent twice",
 			"The answer was lost: the platform may have it.",
-			"Look for it in the conversation; redrive only if it is not there."},
+			"Wait for its echo, which makes it sent. Where it is shown as likely not sent, or is not in the conversation, redrive it."},
 		{FactsUnavailable, "carillon", Held, true, "the facts are current",
 			"The facts can't be read, or may be stale.",
 			"Check Redis and the projector; it goes on by itself."},
