@@ -1,5 +1,5 @@
 // Package examples holds the sample data of an invented bakery chain, for
-// `carillon dev` and for tests: senders, broadcasts and contacts. It decides
+// `carillon dev` and for tests: senders, a hook, broadcasts and contacts. It decides
 // nothing and imports no other package of this module.
 package examples
 
@@ -13,6 +13,8 @@ import (
 var (
 	//go:embed senders.yaml
 	senders []byte
+	//go:embed hooks.yaml
+	hooks []byte
 	//go:embed broadcasts.yaml
 	broadcasts []byte
 	//go:embed contacts.csv
@@ -25,6 +27,9 @@ func Moment() time.Time { return time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC) }
 
 // Senders returns three Sender documents, YAML.
 func Senders() []byte { return bytes.Clone(senders) }
+
+// Hooks returns one Hook document, YAML.
+func Hooks() []byte { return bytes.Clone(hooks) }
 
 // Broadcasts returns three Broadcast documents, YAML.
 func Broadcasts() []byte { return bytes.Clone(broadcasts) }

@@ -34,6 +34,9 @@ func TestDocumentsAreValid(t *testing.T) {
 			t.Errorf("broadcast %s goes out from %s, which senders.yaml lacks", d.Broadcast.ID, d.Broadcast.Sender)
 		}
 	}
+	if hooks, err := definition.Decode("hooks.yaml", examples.Hooks()); err != nil || len(hooks) != 1 || hooks[0].Hook == nil {
+		t.Errorf("hooks.yaml: %d documents, %v", len(hooks), err)
+	}
 	if len(senders) != 3 || len(broadcasts) != 3 {
 		t.Errorf("%d senders and %d broadcasts, want 3 of each", len(senders), len(broadcasts))
 	}

@@ -46,6 +46,7 @@ type core struct {
 	commits  *ledger.Committer
 	gate     *gate.Gate
 	secrets  secrets
+	called   secrets                  // of hooks: who calls them
 	begun    atomic.Bool              // everything is started
 	keyed    func(text string) string // a text's hash under the installation's key
 	token    secret.Text              // of the API; "" before findToken

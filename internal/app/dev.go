@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/role"
 	"github.com/carillon-dev/carillon/internal/sandbox"
+	"github.com/carillon-dev/carillon/internal/secret"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
@@ -20,6 +22,7 @@ type Dev struct {
 	core    *core
 	api     string
 	sandbox string
+	box     *sandbox.Sandbox // nil where the platform is another
 	stats   *deliver.Stats
 }
 
@@ -76,13 +79,21 @@ func (d *Dev) startSandbox() error {
 	if err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
-	box := sandbox.New(sandbox.Options{RatePerSecond: c.cfg.SandboxRate, Log: c.cfg.Log})
-	c.run("sandbox", func(ctx context.Context) error { return box.Serve(ctx, ln) })
+	o := sandbox.Options{RatePerSecond: c.cfg.SandboxRate, Log: c.cfg.Log}
+	if c.cfg.TLSCert != "" {
+		if o.TLS, err = pinned(c.cfg.TLSCert); err != nil {
+			ln.Close()
+			return err
+		}
+	}
+	d.box = sandbox.New(o)
+	c.run("sandbox", func(ctx context.Context) error { return d.box.Serve(ctx, ln) })
 	d.sandbox = "http://" + ln.Addr().String()
 	c.cfg.MetaURL, c.secrets.fallback = d.sandbox, "sandbox"
 	if c.cfg.TwilioURL == "" {
 		c.cfg.TwilioURL = d.sandbox
 	}
+	c.called.fallback = secret.Text(rand.Text()) // the sandbox alone may call: nobody else knows it
 	return nil
 }
 
@@ -92,6 +103,47 @@ func (d *Dev) API() string { return d.api }
 // Sandbox returns the base URL of the sandbox, "" where the platform is
 // another.
 func (d *Dev) Sandbox() string { return d.sandbox }
+
+// Hear has the sandbox tell a hook what happens, as a platform does that is
+// subscribed to it. It does nothing where the platform is another.
+func (d *Dev) Hear(ctx context.Context, hook string) error {
+	if d.box == nil {
+		return nil
+	}
+	h, _, err := d.core.defs.Hook(ctx, hook)
+	if err != nil {
+		return fmt.Errorf("sandbox: hook %s: %w", hook, err)
+	}
+	signs, err := d.core.called.resolve(h.Secrets[0])
+	if err != nil {
+		return fmt.Errorf("sandbox: hook %s: %w", hook, err)
+	}
+	token, err := d.core.called.resolve(h.VerifyToken)
+	if err != nil {
+		return fmt.Errorf("sandbox: hook %s: %w", hook, err)
+	}
+	_, err = d.box.Subscribe(ctx, sandbox.Webhook{
+		URL: d.api + h.Path(), AppSecret: string(signs), VerifyToken: string(token), AppID: h.AppID, Items: toldAtOnce,
+	})
+	return err
+}
+
+// toldAtOnce is how many events the sandbox tells in one call: the sample has
+// some ten thousand within seconds.
+const toldAtOnce = 200
+
+// Heard reports whether everything that the sandbox has to tell was told.
+func (d *Dev) Heard() bool {
+	if d.box == nil {
+		return true
+	}
+	for _, w := range d.box.Subscriptions() {
+		if w.Waiting > 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // Rulebook returns what messages are judged by.
 func (d *Dev) Rulebook() Rulebook { return d.core.rulebook }

@@ -30,7 +30,7 @@ func readers(mappings *mapping.Cache) map[hook.Type]webhook.Reader {
 // speak for the platform.
 func (s *side) hooks() (*webhook.Receiver, error) {
 	r, err := webhook.New(webhook.Config{
-		Hook: s.defs.Hook, Secret: secrets{}.resolve, Readers: readers(s.mappings), Log: s.cfg.Log,
+		Hook: s.defs.Hook, Secret: s.called.resolve, Readers: readers(s.mappings), Log: s.cfg.Log,
 		Take: func(ctx context.Context, events []event.Event) error { _, err := s.desk.Take(ctx, events); return err },
 	})
 	if err != nil {

@@ -41,7 +41,7 @@ func (s *side) serve(ctx context.Context) (string, error) {
 		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Gate: c.gate, Witness: s.witness},
 		Tally:  s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: string(c.token), Access: tokens,
 		Journal: log, Keys: keys, Rate: c.cfg.APIRate, Tracer: c.tracer, Log: c.cfg.Log,
-		Hooks: hooks, Listening: listening(c.cfg), Credential: s.credential, HookSecret: secrets{}.check,
+		Hooks: hooks, Listening: listening(c.cfg), Credential: s.credential, HookSecret: c.called.check,
 	})
 	if err != nil {
 		return "", err

@@ -78,7 +78,7 @@ func (s *session) dev(ctx context.Context, cfg app.Config, sample, once bool) (e
 		return err
 	}
 	if sample {
-		t := tour{session: s, client: c, sandbox: d.Sandbox()}
+		t := tour{session: s, client: c, sandbox: d.Sandbox(), hear: d.Hear, heard: d.Heard}
 		if err := t.run(ctx); err != nil || once {
 			return err
 		}

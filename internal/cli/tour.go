@@ -22,13 +22,20 @@ import (
 type tour struct {
 	*session
 	client  *client.Client
-	sandbox string // base URL; "": the platform is another
+	sandbox string                                       // base URL; "": the platform is another
+	hear    func(ctx context.Context, hook string) error // has the sandbox tell a hook what happens
+	heard   func() bool                                  // it has told everything so far
 }
 
 func (t *tour) run(ctx context.Context) error {
-	senders, broadcasts, err := t.define(ctx)
+	senders, hooks, broadcasts, err := t.define(ctx)
 	if err != nil {
 		return err
+	}
+	for _, id := range hooks {
+		if err := t.hear(ctx, id); err != nil {
+			return err
+		}
 	}
 	ids, err := t.launch(ctx, senders, broadcasts)
 	if err != nil {
@@ -41,6 +48,9 @@ func (t *tour) run(ctx context.Context) error {
 	if err := t.watch(ctx, t.client, ids...); err != nil {
 		return err
 	}
+	if err := t.awaitReceipts(ctx); err != nil {
+		return err
+	}
 	for _, id := range ids {
 		t.heading("")
 		if err := t.audit(ctx, t.client, id); err != nil {
@@ -50,22 +60,44 @@ func (t *tour) run(ctx context.Context) error {
 	return t.explainOne(ctx)
 }
 
-// define applies senders and broadcasts and returns their ids.
-func (t *tour) define(ctx context.Context) (senders, broadcasts []string, err error) {
+// receiptsWithin bounds how long the report waits for what the sandbox still
+// has to tell: the last messages are read half a second after they were sent.
+const receiptsWithin = 10 * time.Second
+
+// awaitReceipts waits until the sandbox has told what became of the messages,
+// so that the report shows it.
+func (t *tour) awaitReceipts(ctx context.Context) error {
+	limit := time.After(receiptsWithin)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !t.heard() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			return nil // the report says how far it came
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// define applies senders, hooks and broadcasts and returns their ids.
+func (t *tour) define(ctx context.Context) (senders, hooks, broadcasts []string, err error) {
 	for _, f := range []struct {
 		name string
 		docs []byte
 		ids  *[]string
-	}{{"examples/senders.yaml", examples.Senders(), &senders}, {"examples/broadcasts.yaml", examples.Broadcasts(), &broadcasts}} {
+	}{{"examples/senders.yaml", examples.Senders(), &senders}, {"examples/hooks.yaml", examples.Hooks(), &hooks}, {"examples/broadcasts.yaml", examples.Broadcasts(), &broadcasts}} {
 		r, err := t.client.Apply(ctx, f.name, bytes.NewReader(f.docs))
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		for _, a := range r.Applied {
 			*f.ids = append(*f.ids, a.ID)
 		}
 	}
-	return senders, broadcasts, nil
+	return senders, hooks, broadcasts, nil
 }
 
 // launch imports the contacts, launches what is still a draft, and returns

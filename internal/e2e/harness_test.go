@@ -86,25 +86,36 @@ func newPlatform(t *testing.T, o sandbox.Options) *platform {
 
 // accepted is one message that the platform took.
 type accepted struct {
-	Time     time.Time `json:"time"`
-	Person   string    `json:"person"`
-	Metadata string    `json:"metadata"`
-	Text     string    `json:"text"`
+	Time      time.Time `json:"time"`
+	Account   string    `json:"account"`
+	Person    string    `json:"person"`
+	Metadata  string    `json:"metadata"`
+	Text      string    `json:"text"`
+	Echoed    bool      `json:"echoed"` // told, and answered 200; the same for the next two
+	Delivered bool      `json:"delivered"`
+	Read      bool      `json:"read"`
+	ReadAt    time.Time `json:"read_at"`
 }
 
-// books returns everything that the platform accepted, asked for over HTTP as
-// anybody would.
+// books returns everything that the platform accepted.
 func (p *platform) books(t *testing.T) []accepted {
 	t.Helper()
-	var out []accepted
-	resp, err := http.Get(p.url + "/_sandbox/accepted?limit=1000000")
+	return lines[accepted](t, p, "accepted")
+}
+
+// lines reads one of the platform's lists, asked for over HTTP as anybody
+// would.
+func lines[T any](t *testing.T, p *platform, list string) []T {
+	t.Helper()
+	var out []T
+	resp, err := http.Get(p.url + "/_sandbox/" + list + "?limit=1000000")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	dec := json.NewDecoder(resp.Body)
 	for dec.More() {
-		var a accepted
+		var a T
 		if err := dec.Decode(&a); err != nil {
 			t.Fatal(err)
 		}

@@ -64,12 +64,12 @@
 //	POST   /_sandbox/labels     {"account","person"?,"add"?: [name],"remove"?: [name]}
 //	GET    /_sandbox/told?account=&person=&since=&after=&limit=
 //	                            the newest 131,072 happenings: {"seq","time","account","person","kind","id",
-//	                             "asks"?: stop|maybe_stop|start|…,"told","answered"?: when a webhook answered 200}
+//	                             "asks"?: stop|maybe_stop|start|…,"standby"?,"told","answered"?: when a webhook answered 200}
 //	POST   /_sandbox/webhooks   Webhook: {"url","app_secret"?,"verify_token"?,"app_id"?,"account"?,"fields"?,"items"?,"read"?,
 //	                             "late"?,"late_ms"?,"repeat"?,"reorder"?,"drop"?} → Subscription
 //	GET    /_sandbox/webhooks   {"webhooks":[Subscription]}
 //	DELETE /_sandbox/webhooks   ends them all
-//	POST   /_sandbox/optout     {"account","person","lift"?: true}   an inbound doesn't lift it
+//	POST   /_sandbox/optout     {"account","person","lift"?: true}   an inbound doesn't lift it, unless it says START
 //	POST   /_sandbox/block      {"account","person","lift"?: true}   an inbound lifts it
 //	POST   /_sandbox/faults     {"kind","account"?,"probability"?,"count"?,"latency_ms"?}
 //	GET    /_sandbox/faults     {"faults":[{"id","kind","account","probability","count","remaining","fired",…}]}

@@ -109,8 +109,8 @@ func (s *Sandbox) Happen(h Happening) (Happened, error) {
 		h.ID = s.books.newID(&h, r.seq)
 	}
 	r.id = h.ID
-	standby := s.books.happen(a, &h, &r)
-	told := s.tell(a, &h, r.seq, standby)
+	r.standby = s.books.happen(a, &h, &r)
+	told := s.tell(a, &h, r.seq, r.standby)
 	r.told = told > 0
 	s.books.told.put(r)
 	return Happened{r.seq, a.id, h.Person, h.ID, told}, nil
@@ -147,7 +147,7 @@ func (b *books) happen(a *account, h *Happening, r *toldRecord) (standby bool) {
 		b.asks.hear(place, h.Text, r)
 		if stop, start := textWord(h.Text); a.sms() && stop {
 			p.flags |= optedOutAll
-		} else if a.sms() && start {
+		} else if a.sms() && start || r.asks == asksStart {
 			p.flags &^= optedOutAll
 		}
 	case "comment":

@@ -96,11 +96,11 @@ type outbox struct {
 	telling atomic.Bool // somebody is told: read on every accepted message
 }
 
-func newOutbox(seed uint64, log *slog.Logger, answered func(time.Time, []mark)) *outbox {
+func newOutbox(o Options, answered func(time.Time, []mark)) *outbox {
 	return &outbox{
-		client: &http.Client{Timeout: answerWithin, Transport: &http.Transport{MaxIdleConnsPerHost: couriers, IdleConnTimeout: time.Minute},
+		client: &http.Client{Timeout: answerWithin, Transport: &http.Transport{TLSClientConfig: o.TLS, MaxIdleConnsPerHost: couriers, IdleConnTimeout: time.Minute},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		log: log, answered: answered, dice: rand.New(rand.NewPCG(seed, 0x401d)), wake: make(chan struct{}, couriers),
+		log: o.Log, answered: answered, dice: rand.New(rand.NewPCG(o.Seed, 0x401d)), wake: make(chan struct{}, couriers),
 	}
 }
 

@@ -142,6 +142,7 @@ func TestPersonRules(t *testing.T) {
 		{"block lifted", false, `block {};block {"lift":true}`, "", ""},
 		{"opted out", false, "optout {}", "551/1545041", "opted_out"},
 		{"opted out, then wrote", false, "optout {};inbound {}", "551/1545041", "opted_out"},
+		{"opted out, then START", false, `optout {};inbound {"text":"Start"}`, "", ""},
 		{"opted out and blocked", false, "block {};optout {}", "551/1545041", "opted_out"},
 		{"opt-out lifted", false, `optout {};optout {"lift":true}`, "", ""},
 		{"long ago", false, `inbound {"at":"2026-11-01T00:00:00Z"}`, "10/2018278", "outside_window"},

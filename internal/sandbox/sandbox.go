@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ type Options struct {
 	CallsKept     int              // newest calls to list; 0: 65,536
 	Seed          uint64           // of faults and ids; 0: a random one
 	Tags          []string         // tags to know beside the platform's own, on every channel and at any time
+	TLS           *tls.Config      // how webhooks are known; nil: by the system's authorities
 	Log           *slog.Logger     // nil: no log
 }
 
@@ -71,7 +73,7 @@ func New(o Options) *Sandbox {
 		o.Seed = randomSeed()
 	}
 	s := &Sandbox{opts: o, rules: newRulebook(o.Tags), log: o.Log, books: newBooks(o), faults: newFaults(o.Seed)}
-	s.outbox = newOutbox(o.Seed, o.Log, s.answered)
+	s.outbox = newOutbox(o, s.answered)
 	s.admin = s.adminMux()
 	return s
 }

@@ -19,6 +19,7 @@ type toldRecord struct {
 	id       string
 	asks     string
 	told     bool  // to anybody
+	standby  bool  // while another app had the thread
 	answered int64 // when the first webhook answered it 200; 0: not yet
 }
 
@@ -121,6 +122,9 @@ func (t *toldRecord) append(b []byte) []byte {
 	b = appendField(b, "kind", t.kind)
 	b = appendField(b, "id", t.id)
 	b = appendField(b, "asks", t.asks)
+	if t.standby {
+		b = append(b, `,"standby":true`...)
+	}
 	b = strconv.AppendBool(append(b, `,"told":`...), t.told)
 	if t.answered != 0 {
 		b = appendField(b, "answered", time.Unix(0, t.answered).UTC().Format(time.RFC3339Nano))
