@@ -32,7 +32,7 @@ func newImportCommand(s *session) *cobra.Command {
 		Use:   "import --sender ID FILE.csv",
 		Short: "Merge a CSV into a sender's contacts; - reads standard input",
 		Long: "Merge a CSV into a sender's contacts. The header row names the columns: id, name, last_inbound\n" +
-			"(RFC 3339), opened_by, opted_out (empty, all or marketing), labels (; between), timezone; any other\n" +
+			"(RFC 3339), opened_by, opted_out (empty, all or marketing), sms_consent (true), labels (; between), timezone; any other\n" +
 			"column is an attribute. Good rows go in, bad ones are reported as FILE:LINE: reason, 50 at the most\n" +
 			"unless --json or --bad takes them all. With --strict the file is checked first, and one bad row\n" +
 			"refuses all of it.",

@@ -129,7 +129,7 @@ func quoted(v string) string {
 }
 
 func known() []string {
-	return []string{"id", "sender", "name", "last_inbound", "opened_by", "opted_out", "labels", "timezone"}
+	return []string{"id", "sender", "name", "last_inbound", "opened_by", "opted_out", "sms_consent", "labels", "timezone"}
 }
 
 // Next returns the next row as an update, a *BadRow for a row that can't be
@@ -219,6 +219,11 @@ func (r *Rows) set(u *Update, col, v string) (why string) {
 			return fmt.Sprintf("opted_out %q: want nothing, all or marketing", quoted(v))
 		}
 		u.OptOut, u.Standing = &OptOut{Scope: Scope(v), At: r.at, Source: "import"}, true
+	case "sms_consent":
+		if v != "true" && v != "false" {
+			return fmt.Sprintf("sms_consent %q: want nothing, true or false", quoted(v))
+		}
+		u.SMSConsent = v == "true" // false takes nothing back: that is what an opt-out is for
 	case "labels":
 		u.Profile.Labels = splitLabels(v)
 	case "timezone":

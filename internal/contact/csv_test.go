@@ -326,3 +326,14 @@ func oneLine(t *testing.T, err error) {
 		t.Errorf("an error of %d bytes: %q", len(s), s)
 	}
 }
+
+func TestRowsWithConsent(t *testing.T) {
+	t.Parallel()
+	us, said, err := read(t, strings.NewReader("id,SMS_Consent\n+14155550101,true\n+14155550102,false\n+14155550103,\n+14155550104,yes\n"))
+	if err != nil || len(us) != 3 || !us[0].SMSConsent || us[1].SMSConsent || us[2].SMSConsent {
+		t.Fatalf("%+v, %v", us, err)
+	}
+	if len(said) != 1 || said[0] != `line 5: sms_consent "yes": want nothing, true or false` {
+		t.Errorf("said %q", said)
+	}
+}
