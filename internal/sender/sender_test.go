@@ -66,6 +66,11 @@ func TestValidate(t *testing.T) {
 
 		{"least weight", func(s *Spec) { s.Weight = 1 }, ""},
 		{"largest weight", func(s *Spec) { s.Weight = MaxWeight }, ""},
+		{"least wait for an echo", func(s *Spec) { s.Unknown.LikelyAfter = "1m" }, ""},
+		{"longest wait for an echo", func(s *Spec) { s.Unknown.LikelyAfter = "168h" }, ""},
+		{"too short a wait", func(s *Spec) { s.Unknown.LikelyAfter = "59.999999999s" }, `sender bakery: unknown likely_after "59.999999999s": want a duration from 1m to 168h, such as 10m`},
+		{"too long a wait", func(s *Spec) { s.Unknown.LikelyAfter = "168h0m0.000000001s" }, `sender bakery: unknown likely_after "168h0m0.000000001s": want a duration from 1m to 168h, such as 10m`},
+		{"no wait at all", func(s *Spec) { s.Unknown.LikelyAfter = "soon" }, `sender bakery: unknown likely_after "soon": want a duration from 1m to 168h, such as 10m`},
 		{"too heavy", func(s *Spec) { s.Weight = MaxWeight + 1 }, "sender bakery: weight 101: want 1 to 100"},
 		{"lighter than nothing", func(s *Spec) { s.Weight = -1 }, "sender bakery: weight -1: want 1 to 100"},
 
