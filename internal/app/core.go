@@ -24,6 +24,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/internal/telemetry"
+	"github.com/carillon-dev/carillon/internal/use"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -40,6 +41,7 @@ type core struct {
 	metrics  *telemetry.Metrics
 	defs     *definition.Store
 	facts    *facts.Store
+	uses     *use.Store
 	view     *facts.View
 	keys     facts.Keys
 	ledger   *ledger.Ledger
@@ -118,6 +120,9 @@ func (c *core) rooms(ctx context.Context) error {
 	if c.facts, err = facts.Open(ctx, nc, c.streams, c.names, contact.NewKeyer(key)); err != nil {
 		return err
 	}
+	if c.uses, err = use.Open(ctx, nc, c.streams, c.names); err != nil {
+		return err
+	}
 	c.onStop("facts", func(context.Context) error { return c.facts.Close() })
 	c.ledger = ledger.New(c.streams, c.names)
 	cctx, cancel := context.WithCancel(context.Background())
@@ -161,9 +166,9 @@ func (c *core) GiveBack(ctx context.Context, s job.Source, jobs []job.Ref, notBe
 	}
 }
 
-// BlockContact leaves a contact alone until it writes again.
-func (c *core) BlockContact(ctx context.Context, sender, address string, at time.Time) error {
-	_, err := c.facts.Merge(ctx, sender, []contact.Update{{Address: address, BlockedAt: at}})
+// Learn takes in what answers say of contacts.
+func (c *core) Learn(ctx context.Context, sender string, us []contact.Update) error {
+	_, err := c.facts.Merge(ctx, sender, us)
 	return err
 }
 

@@ -32,7 +32,7 @@ func (c *core) work() (*deliver.Stats, error) {
 	c.onStop("platform", func(context.Context) error { defer cancel(); platforms.close(); return cache.Close() })
 	life, end := context.WithCancel(context.Background())
 	w := &deliver.Worker{
-		Life: life, Gate: c.gate, Commits: c.commits, Defs: cache, Platform: platforms.of, Account: c.secrets.account, Effects: c, Lane: c,
+		Life: life, Gate: c.gate, Commits: c.commits, Defs: cache, Platform: platforms.of, Account: c.secrets.account, Effects: c, Uses: c.uses, Lane: c,
 		Tracer: c.tracer, Log: c.cfg.Log, Name: c.name(), Stats: &deliver.Stats{},
 	}
 	srv := queue.NewServer(c.engines.Redis.Queue, c.cfg.Prefix, c.cfg.Concurrency, w, c.cfg.Log)

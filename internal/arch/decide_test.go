@@ -53,6 +53,8 @@ func decidedElsewhere() map[string]string {
 		"internal/cli/why.go names reason.SenderPaused":              "prints how to resume",
 		"internal/cli/tour.go names reason.WindowClosed":             "picks a dead letter to explain to a newcomer",
 		"internal/ingest/enforce.go names reason.SenderRestricted":   "pauses the sender that the platform blocked, and shows that as the reason",
+		"internal/deliver/use.go names reason.TokenUsed":             "another job has the permission, which no fact says yet",
+		"internal/deliver/use.go names reason.PrivateReplyUsed":      "the same, of a comment",
 		"internal/deliver/deliver.go names reason.CredentialInvalid": "the credential could not be read: the sender is paused, which the rulebook then sees",
 	}
 }

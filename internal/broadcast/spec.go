@@ -32,7 +32,7 @@ type Spec struct {
 type Audience struct {
 	Labels        []string `yaml:"labels,omitempty" json:"labels,omitempty"`
 	ExcludeLabels []string `yaml:"exclude_labels,omitempty" json:"exclude_labels,omitempty"`
-	Where         string   `yaml:"where,omitempty" json:"where,omitempty"` // CEL over name, labels, attributes, timezone
+	Where         string   `yaml:"where,omitempty" json:"where,omitempty"` // CEL over name, labels, attributes, timezone, comment_open, token_open
 }
 
 // Message is the content and what its author declares of it. Its texts, links

@@ -70,7 +70,7 @@ const (
 	PauseSender                 // the job goes back; the sender is paused with Reason
 	SlowSender                  // the job goes back after Result.After; the sender slows down
 	ThreadBusy                  // try again shortly; after a few times the job ends
-	CooldownOfOne               // the job ends; this contact is left alone for Result.After
+	CooldownOfOne               // the job waits; this contact is left alone for Result.After
 	OptOut                      // the job ends; the platform says that the contact opted out
 )
 

@@ -16,7 +16,9 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/gate"
@@ -65,10 +67,17 @@ type Lane interface {
 // Account turns a sender's document into the account that calls are made for.
 type Account func(s *sender.Spec) (channel.Account, error)
 
+// Uses says who has a permission that serves once.
+type Uses interface {
+	// Claim asks for a permission and returns the job that has it.
+	Claim(ctx context.Context, permission string, id job.ID) (owner string, err error)
+}
+
 // Effects are what an answer asks for beyond its own job.
 type Effects interface {
-	// BlockContact leaves a contact alone until it writes again.
-	BlockContact(ctx context.Context, sender, address string, at time.Time) error
+	// Learn takes in what answers say of contacts of a sender: that one can't
+	// be reached, wants a rest, or that a permission is used up.
+	Learn(ctx context.Context, sender string, us []contact.Update) error
 	// PauseSender stops a sender until somebody resumes it, unless somebody
 	// did since the call that asks for it began. It reports whether it did.
 	PauseSender(ctx context.Context, sender string, since time.Time, why reason.Code, detail string) (bool, error)
@@ -86,6 +95,7 @@ type Worker struct {
 	Platform func(channel string) channel.Platform // of a Sender's channel; never nil for one that a Sender can have
 	Account  Account
 	Effects  Effects
+	Uses     Uses
 	Lane     Lane
 	Tracer   trace.Tracer
 	Log      *slog.Logger
@@ -131,6 +141,7 @@ type task struct {
 	decision gate.Decision
 	slot     gate.Slot
 	claimed  time.Time   // just before the claim was asked for, monotonic
+	used     string      // id of the permission that it claimed; "" where it needs none
 	seq      uint64      // of the claim
 	units    int         // what it counts against the rate and the budget
 	budget   gate.Budget // what units were taken from, until they are given back
@@ -329,6 +340,9 @@ func refs(tasks []*task) []job.Ref {
 // claim claims tasks and returns those that this worker won. A lost race
 // means that somebody else has the job: it is dropped quietly.
 func (r *run) claim(ctx context.Context, tasks []*task) []*task {
+	if tasks = r.use(ctx, tasks); len(tasks) == 0 {
+		return nil
+	}
 	now := time.Now()
 	entries := make([]*ledger.Append, len(tasks))
 	for i, t := range tasks {
@@ -379,6 +393,9 @@ func (r *run) recheck(ctx context.Context, tasks []*task) []*task {
 		}
 		if t.decision.Do == gate.Send && r.sender.Units(t.decision.Says.Text) > t.units { // its values changed: it asks for more
 			t.decision = gate.Decision{Facts: t.decision.Facts, Verdict: policy.Verdict{Reason: reason.RateCapped}}
+		}
+		if t.decision.Do == gate.Send && t.decision.Uses.ID != t.used { // a newer one came: the next try claims that
+			t.decision = gate.Decision{Facts: t.decision.Facts, Verdict: policy.Verdict{Reason: reason.FactsUnavailable}}
 		}
 		if t.decision.Do == gate.Send && r.claimHolds(t) {
 			ok = append(ok, t)
@@ -491,11 +508,26 @@ func defect(v any) slog.Value {
 
 func (r *run) message(t *task) channel.Message {
 	says := t.decision.Says
+	to, recipient := recipientOf(t.decision)
 	typ, tag := wireType(t.decision.Verdict.Rule, r.plan.Says.Policy().Tag, says.Body)
 	return channel.Message{
-		Job: r.source.Job(t.ref.Contact).String(), Recipient: t.decision.Address, Type: typ, Tag: tag, Text: says.Text, Body: says.Body,
+		Job: r.source.Job(t.ref.Contact).String(), Recipient: recipient, To: to, Type: typ, Tag: tag, Text: says.Text, Body: says.Body,
 		Expires: t.decision.Ends,
 	}
+}
+
+// recipientOf is whom the platform is told to write to: the contact, or what
+// it did that allows one message.
+func recipientOf(d gate.Decision) (channel.RecipientKind, string) {
+	switch {
+	case d.Uses.ID == "":
+		return channel.ToContact, d.Address
+	case d.Verdict.Rule == broadcast.OneTimeNotification:
+		return channel.ToToken, d.Uses.ID
+	case d.Uses.Post:
+		return channel.ToPost, d.Uses.ID
+	}
+	return channel.ToComment, d.Uses.ID
 }
 
 // wireType says how the platform is told by which permission a message goes.
@@ -505,6 +537,8 @@ func wireType(rule, tag string, body *content.Body) (messagingType, onWire strin
 	switch {
 	case body != nil && body.Utility != nil:
 		return "UTILITY", ""
+	case rule == broadcast.PrivateReply, rule == broadcast.OneTimeNotification:
+		return "", "" // the recipient says it
 	case rule == "customer_feedback":
 		return "MESSAGE_TAG", "CUSTOMER_FEEDBACK"
 	case rule == "standard_window", rule == "ad_window", rule == "plus_one", tag == "":
@@ -543,56 +577,6 @@ func unsent(tasks []*task, results []channel.Result) (out []*task) {
 		}
 	}
 	return out
-}
-
-func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Result) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), SendTimeout)
-	defer cancel()
-	var slow time.Duration
-	var pause *channel.Result
-	var since time.Time
-	for i, res := range results {
-		if res.Outcome == channel.Accepted || res.Outcome == channel.Unknown {
-			continue
-		}
-		switch res.Action {
-		case channel.BlockContact:
-			if err := r.Effects.BlockContact(ctx, r.source.Sender, tasks[i].decision.Address, time.Now()); err != nil {
-				r.Log.WarnContext(ctx, "a contact could not be marked unreachable", "job", r.source.Job(tasks[i].ref.Contact).String(), "error", err)
-			}
-		case channel.OptOut:
-			if err := r.Effects.OptOut(ctx, r.source.Sender, tasks[i].decision.Address, time.Now()); err != nil {
-				r.Log.ErrorContext(ctx, "an opt-out that the platform told of could not be recorded", "job", r.source.Job(tasks[i].ref.Contact).String(), "error", err)
-			}
-		case channel.SlowSender:
-			slow = max(slow, res.After, time.Second)
-		case channel.PauseSender:
-			if at := tasks[i].claimed; pause == nil || at.After(since) {
-				pause, since = &results[i], at
-			}
-		case channel.DeadLetter, channel.Retry, channel.ThreadBusy, channel.CooldownOfOne:
-		}
-	}
-	if slow > 0 {
-		if err := r.Gate.Slow(ctx, r.source.Sender, slow); err != nil {
-			r.Log.WarnContext(ctx, "a sender could not be slowed down", "sender", r.source.Sender, "error", err)
-		}
-	}
-	if pause != nil {
-		r.pause(ctx, since, pause.Reason, fmt.Sprintf("platform error %d/%d: %s", pause.Code, pause.Subcode, pause.Detail))
-	}
-}
-
-// pause stops the sender, and says so once: the other calls that were on
-// their way say the same.
-func (r *run) pause(ctx context.Context, since time.Time, why reason.Code, detail string) {
-	paused, err := r.Effects.PauseSender(ctx, r.sender.ID, since, why, detail)
-	switch {
-	case err != nil:
-		r.Log.ErrorContext(ctx, "sender could not be paused", "sender", r.sender.ID, "error", err)
-	case paused:
-		r.Log.ErrorContext(ctx, "sender paused", "sender", r.sender.ID, "reason", why, "detail", detail)
-	}
 }
 
 // sleepUntil waits for a moment and reports whether ctx lasted that long.

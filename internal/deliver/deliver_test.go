@@ -19,6 +19,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/sender"
+	"github.com/carillon-dev/carillon/internal/use"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -77,12 +78,17 @@ func (w *world) GiveBack(_ context.Context, s job.Source, jobs []job.Ref, _ time
 	w.back, w.why = append(w.back, jobs...), append(w.why, why)
 }
 
-// BlockContact notes the contact.
-func (w *world) BlockContact(_ context.Context, _, address string, _ time.Time) error {
+// Learn notes who is blocked, and takes all in.
+func (w *world) Learn(ctx context.Context, sender string, us []contact.Update) error {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.blocked = append(w.blocked, address)
-	return nil
+	for _, u := range us {
+		if !u.BlockedAt.IsZero() {
+			w.blocked = append(w.blocked, u.Address)
+		}
+	}
+	w.mu.Unlock()
+	_, err := w.Facts.Merge(ctx, sender, us)
+	return err
 }
 
 // PauseSender notes the reason.
@@ -134,8 +140,10 @@ func newWorld(t *testing.T, n int, batch bool) *world {
 	cache, err := definition.NewCache(t.Context(), w.Defs)
 	rig.Must(t, err)
 	t.Cleanup(func() { _ = cache.Close() })
+	uses, err := use.Open(t.Context(), engines.NATS, w.Streams, w.Names)
+	rig.Must(t, err)
 	w.worker = &Worker{
-		Life: t.Context(), Gate: w.Gate, Commits: w, Defs: cache, Platform: func(string) channel.Platform { return w }, Effects: w, Lane: w, Tracer: w.Tracer, Log: w.Log, Name: "w", Stats: &Stats{},
+		Life: t.Context(), Gate: w.Gate, Commits: w, Defs: cache, Platform: func(string) channel.Platform { return w }, Effects: w, Uses: uses, Lane: w, Tracer: w.Tracer, Log: w.Log, Name: "w", Stats: &Stats{},
 		Account: func(*sender.Spec) (channel.Account, error) { return channel.Account{}, w.account },
 	}
 	return w

@@ -94,11 +94,17 @@ func refused(res channel.Result, attempt int, now time.Time) (job.State, time.Ti
 		return job.Pending, now.Add(max(res.After, time.Second))
 	case channel.PauseSender:
 		return job.Pending, now.Add(gate.Retry)
-	case channel.Retry, channel.ThreadBusy:
+	case channel.Retry:
 		if attempt < limit {
 			return job.Pending, now.Add(max(res.After, backoff(attempt)))
 		}
-	case channel.DeadLetter, channel.BlockContact, channel.CooldownOfOne, channel.OptOut:
+	case channel.ThreadBusy:
+		if attempt < limit {
+			return job.Held, now.Add(max(res.After, backoff(attempt)))
+		}
+	case channel.CooldownOfOne: // its source ends one day, and the job with it
+		return job.Held, now.Add(max(res.After, backoff(attempt)))
+	case channel.DeadLetter, channel.BlockContact, channel.OptOut:
 	}
 	return job.Failed, time.Time{}
 }

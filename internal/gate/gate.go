@@ -39,15 +39,15 @@ type Gate struct {
 	keys facts.Keys
 	view *facts.View
 
-	take, give, slow  *redis.Script
-	back, lost, found *redis.Script // of budgets
+	take, give, slow, strike *redis.Script
+	back, lost, found        *redis.Script // of budgets
 }
 
 // New returns a gate over a projection and a rulebook.
 func New(rdb redis.UniversalClient, keys facts.Keys, view *facts.View, book *policy.Rulebook) *Gate {
 	return &Gate{
 		Rules: NewRules(book), rdb: rdb, keys: keys, view: view,
-		take: takeScript(), give: giveScript(), slow: slowScript(),
+		take: takeScript(), give: giveScript(), slow: slowScript(), strike: strikeScript(),
 		back: returnScript(), lost: lostScript(), found: foundScript(),
 	}
 }
@@ -73,6 +73,7 @@ type Decision struct {
 	Says    broadcast.Rendered // with Send
 	Address string             // with Send
 	Ends    time.Time          // with Send: when nobody wants the message any more; zero: never
+	Uses    contact.Permission // with Send by a permission that serves once: which; else zero
 	Facts   uint64             // the watermark that it was decided on
 }
 
@@ -129,9 +130,12 @@ func (g Rules) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec,
 	if d.Verdict.Kind == policy.Send && r.Address == "" {
 		d.Verdict = policy.Verdict{Kind: policy.Block, Reason: reason.RecipientNotFound, Evidence: policy.Evidence{Note: "the contact was erased"}}
 	}
+	if v, ok := rest(r, at); ok && d.Verdict.Kind == policy.Send {
+		d.Verdict = v
+	}
 	switch d.Verdict.Kind {
 	case policy.Send:
-		d.Do, d.Says, d.Address, d.Ends = Send, says, r.Address, l.Source.EndsAt
+		d.Do, d.Says, d.Address, d.Ends, d.Uses = Send, says, r.Address, l.Source.EndsAt, uses(r, m.Via)
 	case policy.Block:
 		d.Do = Block
 	case policy.Hold:
@@ -141,6 +145,36 @@ func (g Rules) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec,
 	case policy.Undecided:
 	}
 	return d
+}
+
+// rest is the hold of a contact whom no rule forbids to write to, but whom the
+// platform would not let us reach: another app has the conversation, or it
+// asked to be left alone for a while.
+func rest(r *contact.Record, at time.Time) (policy.Verdict, bool) {
+	v := policy.Verdict{Kind: policy.Hold, Evidence: policy.Evidence{At: at.UTC()}}
+	switch {
+	case r.Thread.Elsewhere(at):
+		v.Reason, v.Until = reason.ThreadControlled, r.Thread.Taken.Add(contact.ThreadIdle)
+		v.Evidence.Fact, v.Evidence.Since, v.Evidence.Limit = "another app took the thread", r.Thread.Taken, contact.ThreadIdle
+		v.Evidence.Age = max(0, at.Sub(r.Thread.Taken))
+	case r.CooledUntil.After(at):
+		v.Reason, v.Until = reason.ContactCapped, r.CooledUntil
+		v.Evidence.Note = "the platform asks to send this contact fewer tagged messages"
+	default:
+		return v, false
+	}
+	return v, true
+}
+
+// uses is the permission that a message goes by, where it serves once.
+func uses(r *contact.Record, via string) (p contact.Permission) {
+	switch via {
+	case broadcast.PrivateReply:
+		p, _ = r.Comment()
+	case broadcast.OneTimeNotification:
+		p, _ = r.Token()
+	}
+	return p
 }
 
 // newer tells whether a newer version wrote what this one has no rule for: a

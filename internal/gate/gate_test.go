@@ -110,6 +110,46 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestContactsAtRest are held though the rules would send: both sides of each
+// end.
+func TestContactsAtRest(t *testing.T) {
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		r     contact.Record
+		why   reason.Code // "": sent
+		until time.Time
+	}{
+		"cooled for 1 ns more":    {contact.Record{CooledUntil: at.Add(1)}, reason.ContactCapped, at.Add(1)},
+		"cooled until now":        {contact.Record{CooledUntil: at}, "", time.Time{}},
+		"taken a day ago less":    {contact.Record{Thread: contact.Thread{Taken: at.Add(1 - 24*time.Hour)}}, reason.ThreadControlled, at.Add(1)},
+		"taken a day ago":         {contact.Record{Thread: contact.Thread{Taken: at.Add(-24 * time.Hour)}}, "", time.Time{}},
+		"taken and given back":    {contact.Record{Thread: contact.Thread{Taken: at.Add(-2), Back: at.Add(-1)}}, "", time.Time{}},
+		"what forbids goes first": {contact.Record{CooledUntil: at.Add(1), OptOuts: []contact.OptOut{{Scope: contact.All}}}, reason.OptedOut, time.Time{}},
+	} {
+		c.r.Address, c.r.LastInbound = "1", at.Add(-time.Hour)
+		d := usual().Forecast(c.r, planned(t, "Hello"), &sender.Spec{ID: "s", Channel: "messenger"}, at)
+		if d.Verdict.Reason != c.why || (d.Do == gate.Send) != (c.why == "") || !d.Verdict.Until.Equal(c.until) || (d.Do == gate.Hold) == c.until.IsZero() {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
+// TestWhichPermissionIsUsed: the newest that was not used, and only where the
+// message goes by one.
+func TestWhichPermissionIsUsed(t *testing.T) {
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	r := contact.Record{Address: "1", LastInbound: at.Add(-time.Hour),
+		Comments: []contact.Permission{{ID: "c2", At: at.Add(-time.Hour), Used: true}, {ID: "c1", At: at.Add(-2 * time.Hour)}},
+		Tokens:   []contact.Permission{{ID: "t", At: at.Add(-time.Hour)}}}
+	s := &sender.Spec{ID: "s", Channel: "messenger", Capabilities: []string{"one_time_notification"}}
+	for via, want := range map[string]string{"": "", broadcast.PrivateReply: "c1", broadcast.OneTimeNotification: "t"} {
+		p := plannedAs(t, broadcast.Spec{Message: broadcast.Message{Text: "Hello", Via: via}})
+		if d := usual().Forecast(r, p, s, at); d.Do != gate.Send || d.Uses.ID != want {
+			t.Errorf("via %q: %+v", via, d)
+		}
+	}
+}
+
 func TestBlind(t *testing.T) {
 	if got := gate.Blind(errors.Join(facts.ErrRebuilding)); got != reason.Rebuilding {
 		t.Errorf("rebuilding: %s", got)

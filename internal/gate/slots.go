@@ -179,3 +179,31 @@ func (g *Gate) Slow(ctx context.Context, sender string, d time.Duration) error {
 	}
 	return nil
 }
+
+// strikesKept is for how long strikes of a sender count, from the first.
+const strikesKept = 24 * time.Hour
+
+// strikeScript adds to a count that ends a while after it began.
+//
+//	KEYS  strikes
+//	ARGV  how many more, how long the count lasts (ms)
+func strikeScript() *redis.Script {
+	return redis.NewScript(`
+local n = tonumber(redis.call('GET', KEYS[1]) or '0') + ARGV[1]
+if n > tonumber(ARGV[1]) then
+  redis.call('SET', KEYS[1], n, 'KEEPTTL')
+else
+  redis.call('SET', KEYS[1], n, 'PX', ARGV[2])
+end
+return n`)
+}
+
+// Strike counts n contacts that the platform asked to leave alone, and returns
+// how many they are within a day. A lost count begins anew.
+func (g *Gate) Strike(ctx context.Context, sender string, n int) (int, error) {
+	total, err := g.strike.Run(ctx, g.rdb, []string{g.keys.Rate(sender) + ":strikes"}, n, strikesKept.Milliseconds()).Int()
+	if err != nil {
+		return 0, fmt.Errorf("count a strike: %w", err)
+	}
+	return total, nil
+}

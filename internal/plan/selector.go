@@ -36,6 +36,8 @@ func NewSelector(a broadcast.Audience) (*Selector, error) {
 		cel.Variable("timezone", cel.StringType),
 		cel.Variable("labels", cel.ListType(cel.StringType)),
 		cel.Variable("attributes", cel.MapType(cel.StringType, cel.StringType)),
+		cel.Variable("comment_open", cel.BoolType), // a private reply has something to answer
+		cel.Variable("token_open", cel.BoolType),   // a one-time notification is allowed
 	)
 	if err != nil {
 		return nil, fmt.Errorf("audience.where: %w", err)
@@ -101,7 +103,10 @@ func vars(r contact.Record) map[string]any {
 	if attrs == nil {
 		attrs = map[string]string{}
 	}
-	return map[string]any{"name": r.Name, "timezone": r.Timezone, "labels": labels, "attributes": attrs}
+	comment, _ := r.Comment()
+	token, _ := r.Token()
+	return map[string]any{"name": r.Name, "timezone": r.Timezone, "labels": labels, "attributes": attrs,
+		"comment_open": comment.ID != "" && !comment.Used, "token_open": token.ID != "" && !token.Used}
 }
 
 // Why says in words what keeps a contact out of the audience, "" where

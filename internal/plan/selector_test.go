@@ -163,3 +163,28 @@ func FuzzNewSelector(f *testing.F) {
 		}
 	})
 }
+
+// TestWherePermissionsAreOpen picks whom a private reply or a one-time
+// notification may go to.
+func TestWherePermissionsAreOpen(t *testing.T) {
+	t.Parallel()
+	open, used := contact.Permission{ID: "1"}, contact.Permission{ID: "2", Used: true}
+	for where, list := range map[string]func(*contact.Record, ...contact.Permission){
+		"comment_open": func(r *contact.Record, ps ...contact.Permission) { r.Comments = ps },
+		"token_open":   func(r *contact.Record, ps ...contact.Permission) { r.Tokens = ps },
+	} {
+		s, err := NewSelector(broadcast.Audience{Where: where})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for want, ps := range map[bool][][]contact.Permission{true: {{open}, {used, open}}, false: {nil, {used}}} {
+			for _, p := range ps {
+				var r contact.Record
+				list(&r, p...)
+				if got, err := s.Match(r); err != nil || got != want {
+					t.Errorf("%s of %+v: %t, %v", where, p, got, err)
+				}
+			}
+		}
+	}
+}

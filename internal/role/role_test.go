@@ -42,6 +42,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
+	"github.com/carillon-dev/carillon/internal/use"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -216,9 +217,9 @@ func (w *worker) GiveBack(_ context.Context, s job.Source, jobs []job.Ref, notBe
 	}
 }
 
-// BlockContact writes a fact.
-func (w *worker) BlockContact(ctx context.Context, sender, address string, at time.Time) error {
-	_, err := w.Facts.Merge(ctx, sender, []contact.Update{{Address: address, BlockedAt: at}})
+// Learn writes facts.
+func (w *worker) Learn(ctx context.Context, sender string, us []contact.Update) error {
+	_, err := w.Facts.Merge(ctx, sender, us)
 	return err
 }
 
@@ -242,8 +243,10 @@ func (h *house) work(t *testing.T, log *slog.Logger, e *engine.Engines) *worker 
 	cache, err := definition.NewCache(t.Context(), w.Defs)
 	rig.Must(t, err)
 	t.Cleanup(func() { _ = cache.Close() })
+	uses, err := use.Open(t.Context(), e.NATS, w.Streams, w.Names)
+	rig.Must(t, err)
 	d := &deliver.Worker{
-		Life: t.Context(), Gate: w.Gate, Commits: w.Commits, Defs: cache, Platform: func(string) channel.Platform { return w }, Effects: w, Lane: w, Tracer: w.Tracer, Log: log, Name: "w", Stats: &deliver.Stats{},
+		Life: t.Context(), Gate: w.Gate, Commits: w.Commits, Defs: cache, Platform: func(string) channel.Platform { return w }, Effects: w, Uses: uses, Lane: w, Tracer: w.Tracer, Log: log, Name: "w", Stats: &deliver.Stats{},
 		Account: func(*sender.Spec) (channel.Account, error) { return channel.Account{}, nil },
 	}
 	srv := queue.NewServer(e.Redis.Queue, h.prefix, 2, d, log)

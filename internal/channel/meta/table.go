@@ -67,6 +67,7 @@ var errorTable = [...]Rule{
 	{Code: 10, Subcode: 2018336, Meaning: "the person's thread is limited (Europe, Japan)", Action: channel.BlockContact, Reason: reason.RecipientUnavailable},
 	{Code: 10, Subcode: 2534077, Meaning: "the Instagram account's link or second factor needs attention", Action: channel.PauseSender, Reason: reason.CredentialInvalid},
 	{Code: 10, Subcode: 2018300, Meaning: "another app has control of the thread", Action: channel.ThreadBusy, Reason: reason.ThreadControlled, After: threadIdle, Limit: few},
+	{Code: 10900, Subcode: Any, Meaning: "the comment was answered in private before", Reason: reason.PrivateReplyUsed},
 	{Code: 10903, Subcode: Any, Meaning: "a private reply after its 7 days", Reason: reason.PrivateReplyExpired},
 	{Code: 17, Subcode: Any, Meaning: "the user's request limit", Action: channel.SlowSender, Reason: reason.RateCapped, After: slowed},
 	{Code: 32, Subcode: Any, Meaning: "the page's request limit", Action: channel.SlowSender, Reason: reason.RateCapped, After: slowed},
