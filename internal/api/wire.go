@@ -27,6 +27,10 @@ func wireSender(n *sender.Spec, c facts.Control, loads []lane.Load) client.Sende
 	if c.State == facts.Paused {
 		out.State, out.Reason, out.Why = client.SenderPaused, c.Reason, c.Why
 	}
+	if e := c.Enforcement; e != nil {
+		told := client.Enforcement(*e)
+		out.Enforcement = &told
+	}
 	for _, l := range loads {
 		if l.Sender == n.ID {
 			out.Load = &client.LaneLoad{Sources: l.Sources, Unclaimed: l.Unclaimed, Claimed: l.Claimed, Held: l.Held, Waiting: l.Waiting}
@@ -45,6 +49,7 @@ func wireSenderSpec(n *sender.Spec) client.SenderSpec {
 		Capabilities: n.Capabilities, Rate: client.Rate(n.Rate), Batch: n.Batch, Weight: n.Weight, Timezone: n.Timezone,
 		AdWindow: n.AdWindow, RelaxFlows: n.RelaxFlows, NumberType: n.NumberType,
 		Restricted: n.Restricted, Withdrawn: n.Withdrawn, Disclosure: n.Disclosure,
+		StopWords: n.StopWords, StartWords: n.StartWords, HelpWords: n.HelpWords,
 		Unknown: client.Unknown(n.Unknown),
 	}
 	if n.QuietHours != nil {

@@ -352,6 +352,13 @@ func sidelinedSender() client.Sender {
 	}, Load: &client.LaneLoad{Sources: 2, Claimed: 1, Waiting: 1499, Sidelined: &client.Sidelined{Reason: reason.OutcomeUnknown, Since: day(9, 58, 3)}}}
 }
 
+func blockedSender() client.Sender {
+	return client.Sender{ID: "stall", State: "paused", Reason: reason.SenderRestricted, Why: "the platform blocked the account: spam", Since: day(9, 30, 1),
+		Enforcement: &client.Enforcement{Action: "block", At: day(9, 30, 0), Why: "spam", WarnedAt: day(8, 0, 0), Warning: "too many reports"}, Spec: client.SenderSpec{
+			Kind: "Sender", ID: "stall", Channel: "messenger", Account: "1234567892", Credential: "env:STALL_TOKEN", StopWords: []string{"slutt"}, StartWords: []string{"på igjen"},
+		}}
+}
+
 func pausedSender() client.Sender {
 	return client.Sender{ID: "cafe", State: "paused", Reason: reason.CredentialInvalid, Why: "the platform refuses its token: error 190/463", Since: day(9, 30, 0), Spec: client.SenderSpec{
 		Kind: "Sender", ID: "cafe", Channel: "instagram", Account: "17841400000000000", Credential: "file:/run/secrets/cafe", AdWindow: 168,

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -121,10 +123,25 @@ func whyPaused(v client.Sender) string {
 	switch {
 	case v.Why != "":
 		return v.Why
+	case v.State == client.SenderOpen && v.Enforcement != nil && v.Enforcement.WarnedAt.After(v.Enforcement.At):
+		return "the platform warns: " + oneLine(v.Enforcement.Warning)
 	case senderState(v) == "sidelined":
 		return string(v.Load.Sidelined.Reason)
 	}
 	return string(v.Reason)
+}
+
+// enforced is a field for what the platform did, and why; empty where it was
+// never done.
+func enforced(name, action string, at time.Time, why string) field {
+	if at.IsZero() {
+		return field{name, ""}
+	}
+	told := strings.TrimSpace(action + " at " + stamp(at))
+	if why != "" {
+		told += ": " + oneLine(why)
+	}
+	return field{name, told}
 }
 
 func writeSender(t *console.Terminal, v client.Sender) error {
@@ -141,6 +158,12 @@ func writeSender(t *console.Terminal, v client.Sender) error {
 		{"why", whyPaused(v)}, {"since", stamp(v.Since)}, {"channel", v.Spec.Channel}, {"account", v.Spec.Account}, {"credential", v.Spec.Credential},
 		{"app secret", v.Spec.AppSecret}, {"capabilities", strings.Join(v.Spec.Capabilities, ", ")}, {"rate", senderRate(v.Spec)}, {"weight", weight(v.Spec)},
 		{"batch", ifSo(v.Spec.Batch, "Graph batches")}, {"timezone", v.Spec.Timezone}, {"quiet hours", quiet}, {"ad window", window},
+	}
+	if e := v.Enforcement; e != nil {
+		fs = append(fs, enforced("platform", e.Action, e.At, e.Why), enforced("warned", "", e.WarnedAt, e.Warning))
+	}
+	if own := slices.Concat(v.Spec.StopWords, v.Spec.StartWords, v.Spec.HelpWords); len(own) > 0 {
+		fs = append(fs, field{"own words", strings.Join(own, ", ")})
 	}
 	if l := v.Load; l != nil {
 		if a := l.Sidelined; a != nil {

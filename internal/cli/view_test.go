@@ -37,6 +37,7 @@ func views() map[string]func(*console.Terminal) error {
 		"letter":           func(t *console.Terminal) error { return writeLetter(t, letters()[1]) },
 		"progress":         progress,
 		"sender":           func(t *console.Terminal) error { return writeSender(t, openSender()) },
+		"sender_blocked":   func(t *console.Terminal) error { return writeSender(t, blockedSender()) },
 		"sender_sidelined": func(t *console.Terminal) error { return writeSender(t, sidelinedSender()) },
 		"sender_paused":    func(t *console.Terminal) error { return writeSender(t, pausedSender()) },
 		"story_blocked":    func(t *console.Terminal) error { return writeStory(t, blockedStory()) },

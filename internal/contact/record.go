@@ -147,7 +147,7 @@ func Merge(r Record, u Update) (Record, bool) {
 	if u.Change != nil && mergeChange(&out, *u.Change) {
 		changed = true
 	}
-	if u.LastInbound.After(out.LastInbound) {
+	if u.LastInbound.After(out.LastInbound) || !u.LastInbound.IsZero() && u.LastInbound.Equal(out.LastInbound) && opener(u.OpenedBy) < opener(out.OpenedBy) {
 		out.LastInbound, out.OpenedBy = u.LastInbound.UTC(), u.OpenedBy
 		changed = true
 	}
@@ -174,6 +174,16 @@ func Merge(r Record, u Update) (Record, bool) {
 		}
 	}
 	return out, mergeTold(&out, u) || changed
+}
+
+// opener is what a window was opened by, "" being a message. Of two things that
+// happened in the same moment the first by the alphabet counts, whichever was
+// told first; so a message after an ad comes before any other.
+func opener(by string) string {
+	if by == "" {
+		return "message"
+	}
+	return by
 }
 
 func withOptOut(have []OptOut, o OptOut) ([]OptOut, bool) {

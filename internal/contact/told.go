@@ -7,7 +7,7 @@ import (
 )
 
 // Review is that words of the contact may have meant stop. A person has to
-// look at them; until then nothing promotional is sent.
+// look at them; until then everything is held.
 type Review struct {
 	At   time.Time `json:"t,omitzero"`  // of the newest such message; zero: there was none
 	ID   string    `json:"i,omitempty"` // the platform's id of that message
@@ -46,6 +46,13 @@ func (t Thread) Elsewhere(at time.Time) bool {
 	return t.Taken.After(t.Back) && at.Sub(t.Taken) < ThreadIdle
 }
 
+// Elsewhere tells whether another app has the conversation with the contact at
+// a moment. What the contact does while one has it is told as such and counts
+// as taken; so one that approached us later than that is back with us.
+func (r Record) Elsewhere(at time.Time) bool {
+	return r.Thread.Elsewhere(at) && !r.LastInbound.After(r.Thread.Taken)
+}
+
 // Comment returns the newest comment that was not answered in private yet;
 // where all were, the newest.
 func (r Record) Comment() (Permission, bool) { return usable(r.Comments) }
@@ -76,8 +83,8 @@ func mergeTold(r *Record, u Update) (changed bool) {
 		*to, changed = t.UTC(), true
 		return true
 	}
-	if raise(&r.Review.At, u.Review.At) {
-		r.Review.ID = u.Review.ID
+	if raise(&r.Review.At, u.Review.At) || !u.Review.At.IsZero() && u.Review.At.Equal(r.Review.At) && u.Review.ID > r.Review.ID {
+		r.Review.ID, changed = u.Review.ID, true
 	}
 	raise(&r.Review.Done, u.Review.Done)
 	raise(&r.Thread.Taken, u.Thread.Taken)

@@ -29,14 +29,17 @@ type Control struct {
 	Rev    uint64      `json:"rev"`              // grows with every change; an older one never undoes a newer
 	At     time.Time   `json:"at"`
 
-	// Enforcement is the newest thing that the platform did to a sender's
-	// account; nil: nothing is known. An edit that says nothing of it keeps it.
+	// Enforcement is what the platform did to a sender's account; nil: nothing
+	// is known. An edit that says nothing of it keeps it.
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 }
 
-// Enforcement is what a platform did to an account.
+// Enforcement is what a platform did to an account: the newest word on whether
+// it is blocked, and the newest warning, each by the platform's clock.
 type Enforcement struct {
-	At     time.Time `json:"at"`            // by the platform's clock
-	Action string    `json:"action"`        // warning, block or unblock
-	Why    string    `json:"why,omitempty"` // the platform's words
+	Action   string    `json:"action,omitempty"` // block or unblock; "": neither was told
+	At       time.Time `json:"at,omitzero"`
+	Why      string    `json:"why,omitempty"` // the platform's words
+	Warning  string    `json:"warning,omitempty"`
+	WarnedAt time.Time `json:"warned_at,omitzero"`
 }

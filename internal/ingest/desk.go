@@ -145,8 +145,7 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 	ctx, cancel := context.WithDeadline(ctx, begun.Add(answerWithin))
 	defer cancel()
 	var out Taken
-	events, moved := d.dated(events)
-	known, senderless, err := d.assign(ctx, events)
+	known, senderless, err := d.assign(ctx, d.dated(events))
 	if err != nil {
 		return out, err
 	}
@@ -161,9 +160,6 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 	}
 	out.Senderless = senderless
 	d.stats.add(out)
-	if rest, err = d.recall(ctx, rest, moved); err != nil {
-		return out, err
-	}
 	m, err := d.mean(ctx, rest)
 	if err != nil {
 		return out, err
@@ -175,21 +171,18 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 // maxAhead is how far a platform's clock may be ahead of ours.
 const maxAhead = 5 * time.Minute
 
-// dated returns the events with a time that can be relied on, and which of
-// them, by their place, were told with none, or with one that lies ahead: those
-// happened when they were told.
-func (d *Desk) dated(events []event.Event) (out []event.Event, moved map[string]bool) {
+// dated returns the events with a time that can be relied on. What was told
+// with none, or with one that lies ahead, happened when it was told.
+func (d *Desk) dated(events []event.Event) []event.Event {
 	now := d.Now().UTC()
-	out, moved = make([]event.Event, len(events)), map[string]bool{}
-	for i, e := range events {
-		if e.Time.IsZero() || e.Time.After(now.Add(maxAhead)) {
-			e.Time = now
-			moved[place(d.Names, &e)] = true
+	out := slices.Clone(events)
+	for i := range out {
+		if t := out[i].Time; t.IsZero() || t.After(now.Add(maxAhead)) {
+			out[i].Time = now
 		}
-		e.Time = e.Time.UTC()
-		out[i] = e
+		out[i].Time = out[i].Time.UTC()
 	}
-	return out, moved
+	return out
 }
 
 // assign returns the events with their sender, once for each where an account

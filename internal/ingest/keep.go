@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/stream"
@@ -110,58 +109,56 @@ func (d *Desk) message(e *event.Event, last uint64) (*nats.Msg, error) {
 	return m, nil
 }
 
-// keep stores the events that are new. A message that came after its deletion
-// is not: the deletion has its place.
+// keep stores the events that are new, and gives those that are not the time
+// that they had when they were told first: of one that was dated here, a later
+// telling says nothing better. A message that came after its deletion is not
+// stored: the deletion has its place.
 func (d *Desk) keep(ctx context.Context, events []event.Event) (out Taken, err error) {
-	var plain, replacing []*event.Event
-	seen := map[string]bool{}
-	for i := range events {
-		e := &events[i]
-		if e.Type == event.Deleted || e.Type == event.Edited {
-			replacing = append(replacing, e)
-			continue
-		}
-		if at := place(d.Names, e); !seen[at] { // twice in one body, or of several senders
-			seen[at] = true
-			plain = append(plain, e)
-		}
-	}
+	plain, replacing := d.distinct(events)
+	first := map[string]time.Time{} // when repeats are said to have happened as they were told first, by place
 	for some := range slices.Chunk(plain, stream.MaxBatch) {
-		n, err := d.keepBatch(ctx, some)
+		n, err := d.keepBatch(ctx, some, first)
 		if out.New += n; err != nil {
 			return out, err
 		}
 	}
-	n, err := d.replace(ctx, replacing)
-	out.New += n
+	for i := range events {
+		if t, ok := first[place(d.Names, &events[i])]; ok {
+			events[i].Time = t
+		}
+	}
+	for some := range slices.Chunk(replacing, stream.MaxBatch) {
+		n, err := d.replace(ctx, some)
+		if out.New += n; err != nil {
+			return out, err
+		}
+	}
 	out.Repeated = len(events) - out.New
-	return out, err
+	return out, nil
 }
 
-// recall gives events that were dated here the date under which they were
-// kept the first time: told again, they happened no later. One in whose place
-// something else stands by now had its meaning before that came.
-func (d *Desk) recall(ctx context.Context, events []event.Event, moved map[string]bool) ([]event.Event, error) {
-	if len(moved) == 0 {
-		return events, nil
-	}
-	var out []event.Event
-	for _, e := range events {
-		at := place(d.Names, &e)
-		if !moved[at] {
-			out = append(out, e)
+// distinct returns one event for each place: those that are kept if nothing is
+// there, and those that may replace what is. The same stands twice in one body,
+// or is about an account of several senders.
+func (d *Desk) distinct(events []event.Event) (plain, replacing []*event.Event) {
+	seen, best := map[string]bool{}, map[string]int{}
+	for i := range events {
+		e := &events[i]
+		at := place(d.Names, e)
+		if e.Type != event.Deleted && e.Type != event.Edited {
+			if !seen[at] {
+				plain = append(plain, e)
+			}
+			seen[at] = true
 			continue
 		}
-		kept, _, found, err := d.kept(ctx, at)
-		if err != nil {
-			return nil, err
-		}
-		if found && kept.Type == e.Type {
-			e.Time = kept.Time
-			out = append(out, e)
+		if n, ok := best[at]; !ok {
+			best[at], replacing = len(replacing), append(replacing, e)
+		} else if outranks(e, replacing[n]) {
+			replacing[n] = e
 		}
 	}
-	return out, nil
+	return plain, replacing
 }
 
 // kept returns the event at a place and its sequence, as the leader has it.
@@ -183,7 +180,7 @@ const batchTries = 2
 // keepBatch stores those of up to stream.MaxBatch events that are not there,
 // and returns how many that were. A lost answer makes an event that was stored
 // look like a repeat, which is as good.
-func (d *Desk) keepBatch(ctx context.Context, events []*event.Event) (int, error) {
+func (d *Desk) keepBatch(ctx context.Context, events []*event.Event, first map[string]time.Time) (int, error) {
 	for range batchTries {
 		ms := make([]*nats.Msg, len(events))
 		for i, e := range events {
@@ -196,7 +193,7 @@ func (d *Desk) keepBatch(ctx context.Context, events []*event.Event) (int, error
 		if err == nil || ctx.Err() != nil {
 			return len(events), err
 		}
-		if events, err = d.missing(ctx, events); err != nil || len(events) == 0 {
+		if events, err = d.missing(ctx, events, first); err != nil || len(events) == 0 {
 			return 0, err
 		}
 	}
@@ -211,13 +208,22 @@ func (d *Desk) keepBatch(ctx context.Context, events []*event.Event) (int, error
 			kept++
 		case !stream.Conflict(err):
 			return kept, err
+		default:
+			was, _, found, err := d.kept(ctx, m.Subject)
+			if err != nil {
+				return kept, err
+			}
+			if found && was.Type == e.Type {
+				first[m.Subject] = was.Time
+			}
 		}
 	}
 	return kept, nil
 }
 
-// missing returns the events that are not kept yet, as far as a replica knows.
-func (d *Desk) missing(ctx context.Context, events []*event.Event) ([]*event.Event, error) {
+// missing returns the events that are not kept yet, as far as a replica knows,
+// and notes when the others happened.
+func (d *Desk) missing(ctx context.Context, events []*event.Event, first map[string]time.Time) ([]*event.Event, error) {
 	places := make([]string, len(events))
 	for i, e := range events {
 		places[i] = place(d.Names, e)
@@ -228,70 +234,76 @@ func (d *Desk) missing(ctx context.Context, events []*event.Event) ([]*event.Eve
 	}
 	var out []*event.Event
 	for i, e := range events {
-		if _, ok := have[places[i]]; !ok {
+		m, ok := have[places[i]]
+		if !ok {
 			out = append(out, e)
+			continue
+		}
+		was, err := event.Decode(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("events at %d: %w", m.Seq, err)
+		}
+		if was.Type == e.Type {
+			first[places[i]] = was.Time
 		}
 	}
 	return out, nil
 }
 
-// replacers is how many deletions and edits are dealt with at a time.
-const replacers = 16
-
-// replace puts deletions and edits in the place of what they delete or edit.
-func (d *Desk) replace(ctx context.Context, events []*event.Event) (int, error) {
-	done := make([]bool, len(events))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(replacers)
-	for i, e := range events {
-		g.Go(func() (err error) {
-			done[i], err = d.replaceOne(ctx, e)
-			return err
-		})
-	}
-	err := g.Wait()
-	n := 0
-	for _, ok := range done {
-		if ok {
-			n++
-		}
-	}
-	return n, err
-}
-
-func (d *Desk) replaceOne(ctx context.Context, e *event.Event) (bool, error) {
-	for {
-		last, may, err := d.replaced(ctx, e)
-		if err != nil || !may {
-			return false, err
-		}
-		m, err := d.message(e, last)
-		if err != nil {
-			return false, err
-		}
-		if _, err = stream.Publish(ctx, d.NATS, m); err == nil {
-			return true, nil
-		}
-		if !stream.Conflict(err) {
-			return false, err
-		}
-	}
-}
-
-// replaced returns the sequence of what an event replaces, 0 for nothing, and
-// whether it may. What it replaces is given its meaning first: whoever kept it
+// replace puts up to stream.MaxBatch deletions and edits in the place of what
+// they delete or edit, all at once where nobody else is at it, and returns how
+// many were new. What is replaced is given its meaning first: whoever kept it
 // may have been cut short.
-func (d *Desk) replaced(ctx context.Context, e *event.Event) (seq uint64, may bool, err error) {
-	kept, seq, found, err := d.kept(ctx, place(d.Names, e))
-	if err != nil || !found {
-		return 0, err == nil, err
+func (d *Desk) replace(ctx context.Context, events []*event.Event) (int, error) {
+	for n := 0; ; n++ {
+		ms, replaced, err := d.replacements(ctx, events)
+		if err != nil || len(ms) == 0 {
+			return 0, err
+		}
+		known, _, err := d.assign(ctx, replaced)
+		if err == nil {
+			_, err = d.mean(ctx, known)
+		}
+		if err != nil {
+			return 0, err
+		}
+		if _, err = stream.Batch(ctx, d.NATS, ms); err == nil || n >= replaceTries || ctx.Err() != nil {
+			return len(ms), err
+		}
 	}
-	if !outranks(e, &kept) {
-		return seq, false, nil
-	}
-	known, _, err := d.assign(ctx, []event.Event{kept})
-	if err == nil {
-		_, err = d.mean(ctx, known)
-	}
-	return seq, err == nil, err
 }
+
+// replacements returns what is to be written, and what stands there now.
+func (d *Desk) replacements(ctx context.Context, events []*event.Event) (ms []*nats.Msg, replaced []event.Event, err error) {
+	places := make([]string, len(events))
+	for i, e := range events {
+		places[i] = place(d.Names, e)
+	}
+	have, err := stream.Newest(ctx, d.NATS, d.Names.EventsStream(), places)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, e := range events {
+		there := have[places[i]]
+		if there.Seq > 0 {
+			was, err := event.Decode(there.Data)
+			if err != nil {
+				return nil, nil, fmt.Errorf("events at %d: %w", there.Seq, err)
+			}
+			if !outranks(e, &was) {
+				continue
+			}
+			replaced = append(replaced, was)
+		}
+		m, err := d.message(e, there.Seq)
+		if err != nil {
+			return nil, nil, err
+		}
+		ms = append(ms, m)
+	}
+	return ms, replaced, nil
+}
+
+// replaceTries is how often a replacement is begun again, since somebody else
+// was at the same place, or the replica that was asked was behind.
+const replaceTries = 20

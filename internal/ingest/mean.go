@@ -9,6 +9,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/consent"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/event"
+	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
@@ -30,7 +31,7 @@ func (d *Desk) mean(ctx context.Context, events []event.Event) (meaning, error) 
 		if e.Sender == "" {
 			continue
 		}
-		if e.Type == event.Enforced {
+		if e.Channel != "" && e.Type == event.Enforced {
 			seq, err := d.enforce(ctx, e)
 			if err != nil {
 				return m, err
@@ -38,7 +39,11 @@ func (d *Desk) mean(ctx context.Context, events []event.Event) (meaning, error) 
 			m.seq = max(m.seq, seq)
 			continue
 		}
-		u, says := Meaning(e, d.Rulebook.Keyword)
+		read, err := d.reader(ctx, e)
+		if err != nil {
+			return m, err
+		}
+		u, says := Meaning(e, read)
 		if !says {
 			continue
 		}
@@ -58,8 +63,23 @@ func (d *Desk) mean(ctx context.Context, events []event.Event) (meaning, error) 
 	return m, nil
 }
 
+// reader returns what reads the words of an event's person: the rulebook, with
+// the sender's own words.
+func (d *Desk) reader(ctx context.Context, e *event.Event) (func(string) policy.Keyword, error) {
+	specs, err := d.Senders.OfAccount(ctx, e.Channel, e.Account)
+	if err != nil {
+		return nil, fmt.Errorf("sender of an account: %w", err)
+	}
+	var own policy.OwnWords
+	if i := slices.IndexFunc(specs, func(s *sender.Spec) bool { return s.ID == e.Sender }); i >= 0 {
+		own = specs[i].Words()
+	}
+	return func(text string) policy.Keyword { return d.Rulebook.KeywordOf(policy.Channel(e.Channel), own, text) }, nil
+}
+
 // Meaning returns what an event says of the person that it is about, and false
-// where it says nothing. Of a CRM's event that is what its mapping found. The keyword function reads what words mean.
+// where it says nothing. Of a CRM's event that is what its mapping found; of a
+// platform's the keyword function reads what words mean.
 // It looks at nothing but the event, so that the order of events can't matter.
 func Meaning(e *event.Event, keyword func(string) policy.Keyword) (contact.Update, bool) {
 	u := contact.Update{Address: e.Person}
@@ -121,28 +141,28 @@ func inbound(u *contact.Update, e *event.Event) bool {
 // openedByAd is what the rulebook calls the first message after an ad.
 const openedByAd = "ad_message"
 
-// words takes in what a person's own words ask for. A button is taken by its
-// words only where they are nothing but a word to stop or to begin again: what
-// stands on it was written by its author.
+// words takes in what a person's own words ask for. Of a button that is what
+// stands on it, which is what the person saw and chose; what its author wrote
+// behind it is read only where nothing stands on it, and only for a stop.
 func words(u *contact.Update, e *event.Event, keyword func(string) policy.Keyword) bool {
-	var said []policy.Keyword
+	var said policy.Keyword
 	switch e.Type {
-	case event.Message, event.Edited:
-		said = append(said, keyword(e.Text))
-	case event.Postback:
-		said = append(said, keyword(e.Text), keyword(e.Payload))
-		said = slices.DeleteFunc(said, func(k policy.Keyword) bool { return k == policy.OptOutMaybe })
+	case event.Message, event.Edited, event.Postback:
+		said = keyword(e.Text)
 	default:
 		return false
 	}
-	switch {
-	case slices.Contains(said, policy.OptOut):
+	if e.Text == "" && e.Payload != "" && keyword(e.Payload) == policy.OptOut {
+		said = policy.OptOut
+	}
+	switch said {
+	case policy.OptOut:
 		u.OptOut = &contact.OptOut{Scope: contact.All, At: e.Time, Source: "their own words by " + e.Channel}
-	case slices.Contains(said, policy.OptOutMaybe):
+	case policy.OptOutMaybe:
 		u.Review = contact.Review{At: e.Time, ID: e.MessageID}
-	case slices.Contains(said, policy.OptIn):
+	case policy.OptIn:
 		u.Return = &contact.Return{Scope: contact.All, At: e.Time}
-	default:
+	case policy.NoKeyword, policy.Help: // for whoever answers
 		return false
 	}
 	return true

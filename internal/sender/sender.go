@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/rate"
@@ -34,6 +35,9 @@ type Spec struct {
 	NumberType   string      `yaml:"number_type,omitempty" json:"number_type,omitempty"`
 	Restricted   bool        `yaml:"restricted,omitempty" json:"restricted,omitempty"`                   // the platform restricts the account
 	Withdrawn    []string    `yaml:"restricted_features,omitempty" json:"restricted_features,omitempty"` // tags, vias or template kinds that it withdrew
+	StopWords    []string    `yaml:"stop_words,omitempty" json:"stop_words,omitempty"`                   // beside the rulebook's, as in another language; alone they opt out
+	StartWords   []string    `yaml:"start_words,omitempty" json:"start_words,omitempty"`                 // alone they opt in again
+	HelpWords    []string    `yaml:"help_words,omitempty" json:"help_words,omitempty"`                   // alone they ask for help
 	Disclosure   bool        `yaml:"disclosure_required,omitempty" json:"disclosure_required,omitempty"` // law binds it to say that a bot writes
 	Unknown      Unknown     `yaml:"unknown,omitempty" json:"unknown,omitzero"`
 
@@ -159,6 +163,9 @@ func (s *Spec) Validate() error {
 	if _, err := s.quiet(); err != nil {
 		return fmt.Errorf("sender %s: %w", s.ID, err)
 	}
+	if err := s.validWords(); err != nil {
+		return fmt.Errorf("sender %s: %w", s.ID, err)
+	}
 	if err := s.Unknown.validate(); err != nil {
 		return fmt.Errorf("sender %s: %w", s.ID, err)
 	}
@@ -177,6 +184,35 @@ func (s *Spec) validMeta() error {
 		return errors.New("account_sid, status_callback and ten_dlc belong to channel sms")
 	}
 	return nil
+}
+
+// The bounds of a sender's own words: every inbound text is compared with
+// each of them.
+const (
+	maxWords   = 100
+	maxWordLen = 60 // bytes
+)
+
+func (s *Spec) validWords() error {
+	for _, l := range []struct {
+		field string
+		words []string
+	}{{"stop_words", s.StopWords}, {"start_words", s.StartWords}, {"help_words", s.HelpWords}} {
+		if len(l.words) > maxWords {
+			return fmt.Errorf("%s: %d words: want %d at the most", l.field, len(l.words), maxWords)
+		}
+		for _, w := range l.words {
+			if len(w) > maxWordLen || !strings.ContainsFunc(w, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
+				return fmt.Errorf("%s: %q: want a word or two of up to %d bytes, with a letter or a digit", l.field, w, maxWordLen)
+			}
+		}
+	}
+	return nil
+}
+
+// Words returns the sender's own words as the rules read them.
+func (s *Spec) Words() policy.OwnWords {
+	return policy.OwnWords{OptOut: s.StopWords, OptIn: s.StartWords, Help: s.HelpWords}
 }
 
 // validAccount tells whether s can stand in the path of a call as it is. "me"

@@ -78,6 +78,20 @@ type Sender struct {
 	Since  time.Time   `json:"since,omitzero"`   // when the state was last changed; zero: never
 	Spec   SenderSpec  `json:"spec"`
 	Load   *LaneLoad   `json:"load,omitempty"` // nil: it has no lane, since nothing was launched from it
+
+	// Enforcement is what the platform did to the account; nil: nothing is
+	// known. A warning stops nothing; a block pauses an open sender.
+	Enforcement *Enforcement `json:"enforcement,omitempty"`
+}
+
+// Enforcement is what a platform did to an account: the newest word on whether
+// it is blocked, and the newest warning, each by the platform's clock.
+type Enforcement struct {
+	Action   string    `json:"action,omitempty"` // block or unblock; "": neither was told
+	At       time.Time `json:"at,omitzero"`
+	Why      string    `json:"why,omitempty"`
+	Warning  string    `json:"warning,omitempty"`
+	WarnedAt time.Time `json:"warned_at,omitzero"`
 }
 
 // MovedSender is a sender that was paused or resumed.
@@ -111,6 +125,9 @@ type SenderSpec struct {
 	Restricted   bool        `json:"restricted,omitempty"`
 	Withdrawn    []string    `json:"restricted_features,omitempty"`
 	Disclosure   bool        `json:"disclosure_required,omitempty"`
+	StopWords    []string    `json:"stop_words,omitempty"`
+	StartWords   []string    `json:"start_words,omitempty"`
+	HelpWords    []string    `json:"help_words,omitempty"`
 	Unknown      Unknown     `json:"unknown,omitzero"`
 }
 

@@ -146,6 +146,7 @@ func (p *page) keywords() {
 	p.table("", []string{"list", "what becomes of the message", "words"}, [][]string{
 		row("opt_out", k.OptOut, "alone, it opts the contact out of everything"),
 		row("opt_in", k.OptIn, "alone, it opts the contact in again"),
+		row("sms_only", k.SMSOnly, "of those, words that opt in by SMS only"),
 		row("help", k.Help, "alone, it asks for help"),
 		row("review_words", k.ReviewWords, "anywhere in a text: a person reads it, and until then everything is held"),
 		row("review_phrases", k.ReviewPhrases, "the same"),

@@ -41,6 +41,11 @@ func (k *Keywords) validate() error {
 		}
 		seen[plain(s)] = true
 	}
+	for _, s := range k.SMSOnly {
+		if !slices.ContainsFunc(k.OptIn, func(in string) bool { return plain(in) == plain(s) }) {
+			return fmt.Errorf("keywords: sms_only: %q is not in opt_in", s)
+		}
+	}
 	for _, s := range slices.Concat(k.OptOut, k.OptIn, k.Help, k.ReviewWords, k.ReviewPhrases, k.Innocent, k.InnocentUnless) {
 		if strings.TrimSpace(plain(s)) == "" {
 			return fmt.Errorf("keywords: %q has neither letter, digit nor symbol", s)
@@ -51,7 +56,7 @@ func (k *Keywords) validate() error {
 
 // lower writes the lists as they are matched, in place.
 func (k *Keywords) lower() {
-	for _, list := range [][]string{k.OptOut, k.OptIn, k.Help, k.ReviewWords, k.ReviewPhrases, k.Innocent, k.InnocentUnless} {
+	for _, list := range [][]string{k.OptOut, k.OptIn, k.SMSOnly, k.Help, k.ReviewWords, k.ReviewPhrases, k.Innocent, k.InnocentUnless} {
 		copy(list, lower(list))
 	}
 }
@@ -69,6 +74,45 @@ func (rb *Rulebook) Keyword(text string) Keyword {
 	return rb.index.keywords.read(marked(text))
 }
 
+// OwnWords are a sender's own words beside the rulebook's, as in a language
+// that the rulebook does not have. They are matched as its words are: alone.
+type OwnWords struct{ OptOut, OptIn, Help []string }
+
+// KeywordOf reads an inbound text as Keyword does, as one of a channel, and
+// with the sender's own words. A wish to stop goes before everything else,
+// whoever has the word; one of the sender's words to stop in a short text is
+// for a person. No word of the sender's takes one of the rulebook's meaning.
+func (rb *Rulebook) KeywordOf(c Channel, own OwnWords, text string) Keyword {
+	found := rb.Keyword(text)
+	if rb == nil || rb.index == nil {
+		return found
+	}
+	k := &rb.index.keywords
+	if found == OptIn && c != SMS && slices.Contains(k.smsOnly, wordsOnly(plain(text))) {
+		found = NoKeyword
+	}
+	if len(own.OptOut)+len(own.OptIn)+len(own.Help) == 0 || found == OptOut {
+		return found
+	}
+	said := plain(text)
+	alone := func(list []string) bool {
+		return slices.ContainsFunc(list, func(s string) bool { return wordsOnly(plain(s)) != "" && wordsOnly(plain(s)) == wordsOnly(said) })
+	}
+	switch {
+	case alone(own.OptOut):
+		return OptOut
+	case found != NoKeyword:
+		return found
+	case alone(own.OptIn):
+		return OptIn
+	case alone(own.Help):
+		return Help
+	case len(strings.Fields(said)) <= k.short && hasAny(said, allPlain(own.OptOut)):
+		return OptOutMaybe
+	}
+	return NoKeyword
+}
+
 // keywords is Keywords made ready: every word and phrase as plain leaves it.
 type keywords struct {
 	exact    map[string]Keyword
@@ -77,6 +121,7 @@ type keywords struct {
 	unless   []string // words in whose company such a phrase is none
 	optOut   []string // read by a person too, in a text of at most short words
 	short    int
+	smsOnly  []string // words alone
 }
 
 func newKeywords(k *Keywords) keywords {
@@ -85,6 +130,9 @@ func newKeywords(k *Keywords) keywords {
 		for _, s := range list {
 			out.exact[strings.TrimSpace(plain(s))] = Keyword(word)
 		}
+	}
+	for _, s := range k.SMSOnly {
+		out.smsOnly = append(out.smsOnly, wordsOnly(plain(s)))
 	}
 	out.review = append(allPlain(k.ReviewWords), allPlain(k.ReviewPhrases)...)
 	out.innocent, out.unless, out.optOut = allPlain(k.Innocent), allPlain(k.InnocentUnless), allPlain(k.OptOut)

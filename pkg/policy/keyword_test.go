@@ -106,6 +106,7 @@ func TestKeywordsRefused(t *testing.T) {
 		{"no words", "review_words: [stop,", "innocent: [stop,", "field innocent"},
 		{"listed twice", "opt_in: [start,", "opt_in: [START, Start,", "listed twice"},
 		{"in two lists", "opt_in: [start,", "opt_in: [Stop, start,", "listed twice"},
+		{"not in the list", "sms_only: [\"yes\"]", "sms_only: [\"yes\", ok]", "not in opt_in"},
 		{"nothing in it", "innocent_phrases: [bus stop,", `innocent_phrases: ["--", bus stop,`, "neither letter"},
 	} {
 		if _, err := Parse([]byte(edit(t, tt.from, tt.to))); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -191,4 +192,37 @@ func FuzzKeyword(f *testing.F) {
 			t.Fatalf("%q: %d, between spaces %d", text, got, again)
 		}
 	})
+}
+
+// TestKeywordOfASender asserts what a sender's own words add, and what they
+// can't take away.
+func TestKeywordOfASender(t *testing.T) {
+	rb := book()
+	own := OwnWords{OptOut: []string{"Päättyy", "nej tack"}, OptIn: []string{"igen", "stop it not"}, Help: []string{"hjälp", "stop"}}
+	for _, c := range []struct {
+		channel Channel
+		text    string
+		want    Keyword
+	}{
+		{SMS, "päättyy!", OptOut}, {SMS, "PAATTYY", OptOut}, {Messenger, " Nej, tack. ", OptOut}, {SMS, "päättyy nyt", OptOutMaybe},
+		{SMS, "ok nej tack", OptOutMaybe}, {SMS, "nej det blir bra tack", NoKeyword}, {SMS, "päättyykö tarjous tänään vai huomenna", NoKeyword},
+		{SMS, "igen", OptIn}, {SMS, "hjalp", Help}, {SMS, "stop", OptOut}, {SMS, "stop it not", OptOutMaybe}, {SMS, "please stop", OptOutMaybe},
+		{SMS, "start", OptIn}, {Messenger, "START", OptIn}, {SMS, "Yes!", OptIn}, {Messenger, "Yes!", NoKeyword}, {Instagram, "yes 👍", NoKeyword},
+		{Messenger, "info", Help}, {Messenger, "hello", NoKeyword}, {Messenger, "", NoKeyword},
+	} {
+		if got := rb.KeywordOf(c.channel, own, c.text); got != c.want {
+			t.Errorf("%v %q: %d, want %d", c.channel, c.text, got, c.want)
+		}
+	}
+	for _, text := range []string{"yes", "stop", "hello", "please stop"} {
+		if got, want := rb.KeywordOf(SMS, OwnWords{}, text), rb.Keyword(text); got != want {
+			t.Errorf("%q without own words: %d, want %d", text, got, want)
+		}
+	}
+	if got := (*Rulebook)(nil).KeywordOf(SMS, own, "igen"); got != OptOutMaybe {
+		t.Errorf("without a rulebook: %d", got)
+	}
+	if got := rb.KeywordOf(SMS, OwnWords{OptOut: []string{"--"}}, "?!"); got != NoKeyword {
+		t.Errorf("a word without a letter: %d", got)
+	}
 }

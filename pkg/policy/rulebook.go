@@ -198,6 +198,7 @@ type Links struct {
 type Keywords struct {
 	OptOut         []string `yaml:"opt_out"`
 	OptIn          []string `yaml:"opt_in"`
+	SMSOnly        []string `yaml:"sms_only"` // words of OptIn that on other channels answer a question
 	Help           []string `yaml:"help"`
 	ReviewWords    []string `yaml:"review_words"`     // read by a person in a text of any length
 	ReviewPhrases  []string `yaml:"review_phrases"`   // the same, of several words
