@@ -47,6 +47,8 @@ func rooms() map[string]level {
 		"internal/webhook": way, "internal/receipt": way, "internal/mapping": way,
 
 		"internal/channel/meta": adapter, "internal/channel/wire": adapter, "internal/channel/twilio": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
+		"internal/outcome": way,
+
 		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,
 		"internal/console": adapter, "internal/sandbox": adapter, "internal/health": adapter,
 		"internal/ingest/meta": adapter, "internal/ingest/twilio": adapter, "internal/ingest/hubspot": adapter, "internal/ingest/salesforce": adapter,

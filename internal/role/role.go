@@ -87,6 +87,7 @@ func scheduler(n subject.Names, look []Rule, answers Rule) Subjects {
 			{"$JS.API.STREAM.PURGE." + n.EventsStream(), "forgetting what was taken back or must be erased"},
 			{"$KV." + n.Definitions() + ".>", "definitions"},
 			{"$KV." + n.Tallies() + ".>", "running counts"},
+			{"$KV." + n.Outlets() + ".>", "how far outcomes were pushed to endpoints"},
 			{"$KV." + n.Leases() + ".>", "leading, one of all"},
 			{"$KV." + n.Echoes() + ".>", "how far a sender's echoes have come"},
 			{"$KV." + n.Access() + ".>", "the API's tokens"},

@@ -45,6 +45,9 @@ func (n Names) Definitions() string { return n.stream("DEFS") }
 // Tallies is the bucket of the checkpointed tallies.
 func (n Names) Tallies() string { return n.stream("TALLIES") }
 
+// Outlets is the bucket that says how far outcomes were pushed.
+func (n Names) Outlets() string { return n.stream("OUTLETS") }
+
 // Leases is the bucket that says who leads.
 func (n Names) Leases() string { return n.stream("LEASES") }
 
