@@ -83,6 +83,8 @@ func (s *Server) within(to reach, r *http.Request) error {
 			err = fmt.Errorf("broadcast %s: %w", id, definition.ErrNotFound)
 		}
 		return err
+	case toEndpoint:
+		return s.endpointWithin(caller, r)
 	case toJob:
 		if id, err := job.ParseID(r.PathValue("job")); err == nil && !caller.Sees(id.Sender) {
 			return fmt.Errorf("job %s: %w", id, story.ErrUnknownJob)

@@ -76,6 +76,13 @@ func tries() map[string]try {
 		"POST /v1/dead/redrive#filter":          {operator, lacks, "/v1/dead/redrive", `{"filter":{"sender":"SENDER"},"dry_run":true}`},
 		"POST /v1/dead/discard":                 {operator, refused, "/v1/dead/discard", `{"jobs":["JOB"],"dry_run":true}`},
 		"POST /v1/dead/discard#filter":          {operator, lacks, "/v1/dead/discard", `{"filter":{"source":"menu-SENDER"},"dry_run":true}`},
+		"GET /v1/outcomes":                      {viewer, lacks, "/v1/outcomes?limit=1000", ""},
+		"GET /v1/outcomes#sender":               {viewer, lacks, "/v1/outcomes?limit=1000&sender=SENDER", ""},
+		"GET /v1/endpoints":                     {viewer, lacks, "/v1/endpoints", ""},
+		"GET /v1/endpoints/{id}":                {viewer, hidden, "/v1/endpoints/crm-SENDER", ""},
+		"POST /v1/endpoints/{id}/enable":        {operator, hidden, "/v1/endpoints/crm-SENDER/enable", ""},
+		"POST /v1/endpoints/{id}/disable":       {operator, hidden, "/v1/endpoints/crm-SENDER/disable", ""},
+		"POST /v1/endpoints/{id}/replay":        {operator, hidden, "/v1/endpoints/crm-SENDER/replay", `{"dead":true}`},
 		"GET /v1/log":                           {admin, lacks, "/v1/log?sender=SENDER", ""},
 		"GET /v1/hooks":                         {viewer, lacks, "/v1/hooks", ""},
 		"GET /v1/tokens":                        {admin, lacks, "/v1/tokens", ""},
@@ -129,6 +136,11 @@ func (h *house) token(t *testing.T, role access.Role, senders ...string) ofHouse
 	return ofHouse{k, text}
 }
 
+// endpointYAML is an endpoint for the outcomes of one sender.
+func endpointYAML(sender string) string {
+	return "kind: Endpoint\nid: crm-" + sender + "\nurl: https://crm.example/in?token=hidden\nsecrets: [env:SIGNING]\nevents: {senders: [" + sender + "]}\n"
+}
+
 // deadJob launches a broadcast to one contact, whose job is blocked.
 func (h *house) deadJob(t *testing.T, sender string) job.ID {
 	t.Helper()
@@ -146,6 +158,7 @@ func (h *house) deadJob(t *testing.T, sender string) job.ID {
 	if err != nil {
 		t.Fatal(err)
 	}
+	must(c.Apply(ctx, "e.yaml", strings.NewReader(endpointYAML(sender))))(t)
 	id := h.jobOf(b.Source(), "7")
 	h.move(t, id, ledger.Record{State: job.Blocked, From: job.Pending, Reason: reason.WindowClosed, Rule: "standard_window"})
 	return id

@@ -29,6 +29,9 @@ func verbs() map[string]string {
 		"/v1/broadcasts/{id}/cancel": "cancel",
 		"/v1/dead/redrive":           "redrive",
 		"/v1/dead/discard":           "discard",
+		"/v1/endpoints/{id}/enable":  "enable-endpoint",
+		"/v1/endpoints/{id}/disable": "disable-endpoint",
+		"/v1/endpoints/{id}/replay":  "replay-endpoint",
 		"/v1/tokens":                 "create-token",
 		"/v1/tokens/{id}/revoke":     "revoke-token",
 

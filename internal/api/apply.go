@@ -9,6 +9,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/client"
@@ -66,7 +67,22 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 			out.Applied[i].Warnings = append(out.Applied[i].Warnings, s.unresolved(docs[i].Hook)...)
 		}
 	}
+	for i := range done {
+		if e := docs[i].Endpoint; e != nil {
+			out.Applied[i].Warnings = append(out.Applied[i].Warnings, s.unsigned(e)...)
+		}
+	}
 	return writeJSON(a, http.StatusOK, out)
+}
+
+// unsigned warns of secrets without which pushes can't be signed here.
+func (s *Server) unsigned(e *endpoint.Spec) (out []string) {
+	for _, ref := range e.Secrets {
+		if err := s.HookSecret(ref); err != nil {
+			out = append(out, fmt.Sprintf("secret %s is no good here, so that nothing is pushed: %v", ref, err))
+		}
+	}
+	return out
 }
 
 // mayDefine says why a caller may not apply what names accounts and secrets.

@@ -71,7 +71,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 			}
 		}
 		last := rt.path[strings.LastIndex(rt.path, "/")+1:]
-		o.Body = slices.Contains([]string{"apply", "contacts", "changes", "erase", "optouts", "launch", "diff", "redrive", "discard", "tokens"}, last) && rt.method == http.MethodPost
+		o.Body = slices.Contains([]string{"apply", "contacts", "changes", "erase", "optouts", "launch", "diff", "redrive", "discard", "replay", "tokens"}, last) && rt.method == http.MethodPost
 		want[rt.method+" "+rt.path] = o
 	}
 	for path, item := range doc["paths"].(object) {
@@ -150,6 +150,7 @@ func TestSchemasAreTheTypes(t *testing.T) {
 		"Warning": client.Warning{}, "LaunchRequest": client.LaunchRequest{}, "Policy": client.Policy{}, "LogEntry": client.LogEntry{},
 		"PolicyDiffRequest": client.PolicyDiffRequest{}, "PolicyDiffEvent": client.PolicyDiffEvent{}, "RuleChange": client.RuleChange{},
 		"BroadcastImpact": client.BroadcastImpact{}, "Token": client.Token{}, "TokenRequest": client.TokenRequest{},
+		"Outcome": client.Outcome{}, "Outcomes": client.Outcomes{}, "Endpoint": client.Endpoint{}, "EndpointPush": client.EndpointPush{}, "ReplayRequest": client.ReplayRequest{},
 		"CreatedToken": client.CreatedToken{}, "RevokedToken": client.RevokedToken{},
 		"HandleRequest": client.HandleRequest{}, "HandleResult": client.HandleResult{}, "Health": health{},
 	} {

@@ -31,6 +31,8 @@ import (
 	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/outcome"
+	"github.com/carillon-dev/carillon/internal/outlet"
 	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/story"
@@ -49,6 +51,8 @@ type Config struct {
 	Dead       *deadletter.Store
 	Witness    *receipt.Witness // of unknown outcomes
 	Teller     *story.Teller
+	Feed       *outcome.Feed
+	Outlets    *outlet.Store
 	Tally      *ledger.Tally
 	Gate       *gate.Gate
 	Desk       *ingest.Desk  // takes in what is told from outside
@@ -83,7 +87,7 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("api: no token: without one anybody could send")
 	}
 	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Desk == nil || c.Scheduler == nil || c.Auditor == nil ||
-		c.Dead == nil || c.Teller == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.HookSecret == nil || c.Access == nil || c.Journal == nil || c.Keys == nil || c.Hooks == nil ||
+		c.Dead == nil || c.Teller == nil || c.Feed == nil || c.Outlets == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.HookSecret == nil || c.Access == nil || c.Journal == nil || c.Keys == nil || c.Hooks == nil ||
 		c.Rate < 1 || c.Policy == (client.Policy{}) {
 		return nil, errors.New("api: a room is missing in its configuration")
 	}
@@ -116,6 +120,7 @@ const (
 	toBroadcast              // {id} is a broadcast's
 	toJob                    // {job} is a job's
 	toQuery                  // the parameter sender
+	toEndpoint               // {id} is an endpoint's
 	toSeveral                // the handler passes over, or refuses, what is out of scope
 )
 
@@ -160,6 +165,12 @@ func (s *Server) routes() []route {
 		{get, "/v1/dead/{job}", nil, viewer, toJob, s.letter},
 		{post, "/v1/dead/redrive", nil, operator, toSeveral, s.redrive},
 		{post, "/v1/dead/discard", nil, operator, toSeveral, s.discard},
+		{get, "/v1/outcomes", []string{"after", "since", "sender", "limit"}, viewer, toSeveral, s.outcomes},
+		{get, "/v1/endpoints", nil, viewer, toSeveral, s.endpoints},
+		{get, "/v1/endpoints/{id}", nil, viewer, toEndpoint, s.endpoint},
+		{post, "/v1/endpoints/{id}/enable", nil, operator, toEndpoint, s.enableEndpoint},
+		{post, "/v1/endpoints/{id}/disable", nil, operator, toEndpoint, s.disableEndpoint},
+		{post, "/v1/endpoints/{id}/replay", nil, operator, toEndpoint, s.replayEndpoint},
 		{get, logPath, []string{"after", "since", "until", "caller", "sender", "verb", "limit"}, admin, toSeveral, s.log},
 		{get, "/v1/hooks", nil, viewer, toSeveral, s.hooks},
 		{get, "/v1/tokens", nil, admin, toSeveral, s.tokens},

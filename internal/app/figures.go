@@ -41,6 +41,7 @@ func (s *side) measure() error {
 		return func(sum float64, l lane.Load) float64 { return sum + float64(of(l)) }
 	}
 	return errors.Join(
+		s.measurePushes(),
 		m.Gauge("carillon_leading", "", "1 where this process leads", func(context.Context) (float64, bool) {
 			if s.standing.now.Load() == nil {
 				return 0, true

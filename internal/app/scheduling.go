@@ -17,6 +17,9 @@ import (
 	"github.com/carillon-dev/carillon/internal/lease"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/mapping"
+	"github.com/carillon-dev/carillon/internal/outcome"
+	"github.com/carillon-dev/carillon/internal/outlet"
+	"github.com/carillon-dev/carillon/internal/push"
 	"github.com/carillon-dev/carillon/internal/queue"
 	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/scheduler"
@@ -30,6 +33,10 @@ type side struct {
 	audiences *audience.Store
 	dead      *deadletter.Store
 	standing  standing
+	feed      *outcome.Feed
+	outlets   *outlet.Store
+	pushed    outlet.Counts
+	pusher    *push.Client
 	desk      *ingest.Desk // takes in what is told from outside
 	mappings  *mapping.Cache
 	echoes    *receipt.Echoes
@@ -55,6 +62,12 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 		return nil, err
 	}
 	s.witness = &receipt.Witness{Echoes: s.echoes, Defs: c.defs}
+	s.pusher = push.New(nil)
+	c.onStop("pushes", func(context.Context) error { s.pusher.Close(); return nil })
+	s.feed = &outcome.Feed{JS: c.engines.JetStream, Ledger: c.ledger}
+	if s.outlets, err = outlet.Open(ctx, c.streams, c.names); err != nil {
+		return nil, err
+	}
 	l, err := lease.Open(ctx, c.streams, c.names, "scheduler", holder, c.cfg.Log)
 	if err != nil {
 		return nil, err
@@ -82,6 +95,7 @@ func (s *side) lead(ctx context.Context) error {
 		Queue: q, Commits: s.commits, Share: share, Log: s.cfg.Log,
 		Repair: 2*queue.TaskTimeout + lane.Horizon, Margin: deliver.ClaimMargin, Lease: queue.TaskTimeout,
 	})
+	out := s.outlet()
 	s.standing.set(leader)
 	defer s.standing.set(nil)
 	projector := facts.NewProjector(s.engines.NATS, s.engines.JetStream, s.view, s.names, leader, s.cfg.Log)
@@ -89,7 +103,8 @@ func (s *side) lead(ctx context.Context) error {
 	g.Go(func() error { projector.Run(ctx); return nil })
 	g.Go(func() error { return onNewEpoch(ctx, projector, leader.Lost) })
 	g.Go(func() error { return blind(ctx, projector) })
-	g.Go(func() error { return s.derive(ctx, leader) })
+	g.Go(func() error { return s.derive(ctx, leader, out) })
+	g.Go(func() error { out.Run(ctx); return nil })
 	g.Go(func() error { s.manned(ctx, q, share); return nil })
 	g.Go(func() error { s.desk.CatchUp(ctx, ingest.Usual()); return nil })
 	g.Go(func() error { return leader.Run(ctx) })
@@ -103,8 +118,8 @@ const lastCheckpoint = 5 * time.Second
 
 // derive keeps what is derived from the ledger, until ctx ends and the last of
 // it is stored.
-func (s *side) derive(ctx context.Context, leader *scheduler.Leader) error {
-	led := s.tally.Lead(ctx, s.dead.Flush, leader, s.dead)
+func (s *side) derive(ctx context.Context, leader *scheduler.Leader, out *outlet.Outlets) error {
+	led := s.tally.Lead(ctx, s.dead.Flush, leader, s.dead, out)
 	select {
 	case err := <-led:
 		return err

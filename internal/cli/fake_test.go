@@ -55,6 +55,9 @@ func newTalkingFake() (*httptest.Server, *fake) {
 	mux.HandleFunc("GET /v1/broadcasts/{id}/audit", f.audit)
 	mux.HandleFunc("POST /v1/policy/diff", f.policyDiff)
 	mux.HandleFunc("GET /v1/hooks", func(w http.ResponseWriter, _ *http.Request) { lines(w, someHooks()[0], someHooks()[1]) })
+	mux.HandleFunc("GET /v1/endpoints", func(w http.ResponseWriter, _ *http.Request) { lines(w, someEndpoints()[0], someEndpoints()[1]) })
+	mux.HandleFunc("GET /v1/endpoints/{id}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, someEndpoints()[1]) })
+	mux.HandleFunc("POST /v1/endpoints/{id}/{verb}", f.endpoint)
 	mux.HandleFunc("GET /v1/tokens", func(w http.ResponseWriter, _ *http.Request) {
 		lines(w, someTokens()[0], someTokens()[1], someTokens()[2])
 	})

@@ -30,9 +30,9 @@ func outcomes(c client.Counts) []console.Segment {
 // stateColor is the colour of a state of a job, a broadcast or a sender.
 func stateColor(state string) console.Color {
 	switch state {
-	case "sent", "delivered", "read", "done", "open", "send", "created":
+	case "sent", "delivered", "read", "done", "open", "send", "created", "on":
 		return console.Green
-	case "blocked", "block", "paused", "sidelined", "expired":
+	case "blocked", "block", "paused", "sidelined", "expired", "off":
 		return console.Yellow
 	case "failed", "cancelled":
 		return console.Red

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -131,6 +132,24 @@ func (f *Feed) Since(ctx context.Context, at time.Time) (Cursor, error) {
 		}
 	}
 	return c, nil
+}
+
+// Behind returns how many records of the ledger stand after a cursor, outcomes
+// and others.
+func (f *Feed) Behind(ctx context.Context, c Cursor) (int, error) {
+	names, err := f.Ledger.Streams(ctx)
+	if err != nil {
+		return 0, err
+	}
+	behind := uint64(0)
+	for _, name := range names {
+		head, err := stream.Head(ctx, f.JS, name)
+		if err != nil {
+			return 0, err
+		}
+		behind += max(head, c[name]) - c[name]
+	}
+	return int(min(behind, math.MaxInt)), nil
 }
 
 // before returns the last sequence of a stream before a moment.
