@@ -154,6 +154,7 @@ func wireAudit(b *broadcast.Broadcast, r audit.Report) client.Audit {
 		Unknown: r.Buckets[job.InUnknown], Cancelled: r.Buckets[job.InCancelled], Expired: r.Buckets[job.InExpired],
 		Pending: r.Buckets[job.InPending], ByReason: r.ByReason, Balanced: r.Balanced(), State: string(b.State),
 		Frozen: r.Frozen, Held: r.Held, Claimed: r.Claimed, Doubtful: r.Doubtful, Problems: r.Problems, LedgerSeq: r.Seq,
+		Delivered: r.Delivered, Read: r.Read,
 		LikelyNotSent: r.Likely, RedrivenByStandingOrder: r.Redriven,
 	}
 	if out.Problems == nil {

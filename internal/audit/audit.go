@@ -21,17 +21,19 @@ import (
 
 // Report is the account of one broadcast at one moment.
 type Report struct {
-	Audience int
-	Buckets  map[job.Bucket]int
-	ByReason map[reason.Code]int // of everything that ended and was not sent
-	Held     map[reason.Code]int // of what is pending because somebody waits for something
-	Claimed  int                 // of what is pending, those on the wire or about to be
-	Doubtful int                 // not sent by the last outcome, yet an earlier attempt's answer was lost: they may have it
-	Likely   int                 // of the unknown, those that are likely not sent
-	Redriven int                 // jobs that went again by the sender's standing order, whatever became of them
-	Frozen   bool                // false: the audience is not fixed yet, and counts as empty
-	Seq      uint64              // ledger sequence of the moment
-	Problems []string            // why it does not balance; empty: it does
+	Audience  int
+	Buckets   map[job.Bucket]int
+	ByReason  map[reason.Code]int // of everything that ended and was not sent
+	Held      map[reason.Code]int // of what is pending because somebody waits for something
+	Delivered int                 // of the sent, those that the platform says were delivered, or read
+	Read      int                 // of those, the ones that were read
+	Claimed   int                 // of what is pending, those on the wire or about to be
+	Doubtful  int                 // not sent by the last outcome, yet an earlier attempt's answer was lost: they may have it
+	Likely    int                 // of the unknown, those that are likely not sent
+	Redriven  int                 // jobs that went again by the sender's standing order, whatever became of them
+	Frozen    bool                // false: the audience is not fixed yet, and counts as empty
+	Seq       uint64              // ledger sequence of the moment
+	Problems  []string            // why it does not balance; empty: it does
 }
 
 // Balanced tells whether every check held.
@@ -207,6 +209,12 @@ func (c *count) add(m *Member) {
 		}
 		return
 	case job.InSent:
+		if m.State != job.Sent {
+			r.Delivered++
+		}
+		if m.State == job.Read {
+			r.Read++
+		}
 		return
 	case job.InBlocked, job.InFailed, job.InUnknown:
 	}

@@ -90,6 +90,9 @@ func writeAudit(t *console.Terminal, id string, a client.Audit) error {
 		drawn := t.Paint(stateColor(b.name), solidBar(b.n, a.Audience, bar))
 		fmt.Fprintf(t, "  %-9s  %s  %11s  %7s\n", b.name, drawn, console.Count(b.n), console.Percent(b.n, a.Audience))
 	}
+	if a.Delivered > 0 {
+		fmt.Fprintf(t, "\n%s of the sent were delivered, %s of them read.\n", console.Count(a.Delivered), console.Count(a.Read))
+	}
 	for _, part := range []struct {
 		title  string
 		counts []counted

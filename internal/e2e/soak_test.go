@@ -456,6 +456,17 @@ func (s *soak) last(books []accepted, told []happening) {
 			reached[of{a.Account, a.Person}] = true
 		}
 	}
+	jobs := map[of]client.AuditMember{}
+	for i, x := range s.senders {
+		id := s.sent[len(s.sent)-len(s.senders)+i]
+		audit, err := s.api.Audit(s.t.Context(), id)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, m := range s.members(id, audit) {
+			jobs[of{x.account, m.ID}] = m
+		}
+	}
 	names := map[string]bool{}
 	for _, p := range s.senders[0].ps {
 		names[p.id] = p.name != ""
@@ -467,14 +478,17 @@ func (s *soak) last(books []accepted, told []happening) {
 			continue
 		}
 		may := names[p.Person] && !p.AskedToStop && !p.OptedOut && !p.NoMarketing && !p.Blocked && !p.Elsewhere && !review[who] && time.Since(newest[who]) < 24*time.Hour
-		if reached[who] != may {
-			s.t.Errorf("reached %t, and may be %t: %+v, wrote %s", reached[who], may, p, newest[who])
+		// A slow machine runs out of time, and may not see an answer; it must
+		// not decide otherwise.
+		slow := slices.Contains([]string{"unknown", "expired", "pending"}, jobs[who].Bucket)
+		if reached[who] != may && (reached[who] || !slow) {
+			s.t.Errorf("reached %t, and may be %t: %+v, wrote %s: %+v", reached[who], may, p, newest[who], jobs[who])
 		}
-		if may {
+		if reached[who] {
 			n++
 		}
 	}
-	if s.t.Logf("the last broadcast reached %d", n); n == 0 {
-		s.t.Error("the last broadcast could reach nobody")
+	if s.t.Logf("the last broadcast reached %d", n); n < 300 {
+		s.t.Error("that is less than half of all")
 	}
 }

@@ -379,6 +379,9 @@ type Audit struct {
 	Problems  []string            `json:"problems"`   // why it does not balance
 	LedgerSeq uint64              `json:"ledger_seq"` // ledger sequence of the moment
 
+	Delivered int `json:"delivered"` // of Sent: the platform says that they were delivered, or read
+	Read      int `json:"read"`      // of Delivered
+
 	LikelyNotSent           int `json:"likely_not_sent"`            // of Unknown: no echo came, though others' did
 	RedrivenByStandingOrder int `json:"redriven_by_standing_order"` // jobs that went again by the sender's document, whatever became of them
 }
