@@ -308,7 +308,7 @@ func TestGivenUp(t *testing.T) {
 	to := &subscriber{Webhook{}, &counted{}}
 	n := &notice{to: to, tries: maxTries - 1}
 	b.outbox.again(n, time.Now())
-	if to.stats.Lost != 0 || to.stats.Waiting != 1 || n.due.Sub(time.Now()) > waitLimit {
+	if to.stats.Lost != 0 || to.stats.Waiting != 1 || time.Until(n.due) > waitLimit {
 		t.Errorf("before its last try: %+v, due in %s", to.stats, time.Until(n.due))
 	}
 	n.tries = maxTries
