@@ -89,6 +89,8 @@ func tries() map[string]try {
 		"POST /v1/tokens":                       {admin, hidden, "/v1/tokens", `{"name":"x","role":"viewer","senders":["SENDER"]}`},
 		"POST /v1/tokens/{id}/revoke":           {admin, hidden, "/v1/tokens/TOKENID/revoke", ""},
 
+		"POST /v1/events": {operator, hidden, "/v1/events", `{"specversion":"1.0","id":"of-SENDER","source":"crm","type":"carillon.contact.changed","data":{"sender":"SENDER","contact":"7","name":"x"}}`},
+
 		"POST /v1/senders/{id}/contacts/erase":   {operator, hidden, "/v1/senders/SENDER/contacts/erase", `{"contact":"9"}`},
 		"POST /v1/senders/{id}/contacts/changes": {operator, hidden, "/v1/senders/SENDER/contacts/changes", `{"contacts":[{"contact":"9","name":"x"}]}`},
 	}

@@ -97,3 +97,33 @@ func TestEraseContact(t *testing.T) {
 		t.Error("the log names whom")
 	}
 }
+
+// TestEvents: a CRM's events in every form, by the rules that were applied.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.withSender(t, "events")
+	c, ctx := h.client(t), t.Context()
+	const rules = "kind: Hook\nid: events\ntype: events\nsources: [of-events]\nmap:\n- sender: events\n  contact: event.data.psid\n  attributes: {stage: event.data.stage}\n"
+	must(c.Apply(ctx, "hook.yaml", strings.NewReader(rules)))(t)
+	const one = `{"specversion":"1.0","id":"1","source":"of-events","type":"deal","data":{"psid":"7","stage":"won"}}`
+	got := must(c.SendEvents(ctx, []byte(one)))(t)
+	if d := cmp.Diff(client.EventsTaken{New: 1, Contacts: 1, Nobody: []client.NobodyTold{}}, got); d != "" {
+		t.Error(d)
+	}
+	got = must(c.SendEvents(ctx, []byte("["+one+`,{"specversion":"1.0","id":"2","source":"of-events","type":"deal"}]`)))(t)
+	if d := cmp.Diff(client.EventsTaken{New: 1, Repeated: 1, Contacts: 1, Nobody: []client.NobodyTold{{Source: "of-events", ID: "2"}}}, got); d != "" {
+		t.Error(d)
+	}
+	status, _, body := h.request(t, "POST", "/v1/events", `{"psid":"8","stage":"new"}`,
+		"Content-Type", "application/json", "ce-specversion", "1.0", "ce-id", "3", "ce-source", "of-events", "ce-type", "deal")
+	if status != 200 {
+		t.Errorf("binary: %d %s", status, body)
+	}
+	for id, stage := range map[string]string{"7": "won", "8": "new"} {
+		r, _, err := h.facts.Contact(ctx, "events", h.facts.Key("events", id))
+		if err != nil || r.Attributes["stage"] != stage {
+			t.Errorf("%s: %+v, %v", id, r, err)
+		}
+	}
+}

@@ -51,6 +51,8 @@ func deeds() map[string]deed {
 		"POST /v1/tokens/{id}/revoke":     {"/v1/tokens/TOKENID/revoke", "", "revoke-token", "TOKENID", ""},
 		"POST /v1/policy/diff":            {"/v1/policy/diff", `{"from":"2026-11-22","to":"2026-11-23"}`, "", "", ""},
 
+		"POST /v1/events": {"/v1/events", `{"specversion":"1.0","id":"of-SENDER","source":"crm","type":"carillon.contact.changed","data":{"sender":"SENDER","contact":"7","name":"x"}}`, "events", "", `{"count":"1","contacts":"1"}`},
+
 		"POST /v1/senders/{id}/contacts/erase":   {"/v1/senders/SENDER/contacts/erase", `{"contact":"7"}`, "erase-contact", "KEY7", ""},
 		"POST /v1/senders/{id}/contacts/changes": {"/v1/senders/SENDER/contacts/changes", `{"contacts":[{"contact":"7","name":"Ann Person","opt_in":"all"}]}`, "change-contacts", "KEY7", `{"count":"1"}`},
 	}

@@ -101,6 +101,8 @@ func TestLife(t *testing.T) {
 		t.Errorf("progress after the cancellation: %+v", p)
 	}
 
+	lifeOfContact(t, c)
+
 	h.held.mu.Lock()
 	defer h.held.mu.Unlock()
 	for _, op := range h.held.operations() {
@@ -401,4 +403,32 @@ func lifeOfDead(t *testing.T, h *house, c *client.Client, src job.Source) {
 	}
 	// The unknown stays what it is, so make way for the cancellation's count.
 	must(c.Redrive(ctx, client.HandleRequest{Jobs: []string{cyn.String()}}))(t)
+}
+
+// lifeOfContact: one person is told of by a CRM, and forgotten.
+func lifeOfContact(t *testing.T, c *client.Client) {
+	t.Helper()
+	ctx := t.Context()
+	const id = "psid-zed-900042"
+	must(c.ChangeContacts(ctx, "bakery", client.ContactChange{Contact: id, Labels: map[string]bool{"vip": true}}))(t)
+	event := `{"specversion":"1.0","id":"life","source":"crm","type":"carillon.contact.changed","data":{"sender":"bakery","contact":"` + id + `","name":"Zed"}}`
+	if got := must(c.SendEvents(ctx, []byte(event)))(t); got.New != 1 || got.Contacts != 1 {
+		t.Errorf("told: %+v", got)
+	}
+	if s := must(c.Contact(ctx, "bakery", id))(t); s.Contact == nil || s.Contact.Name != "Zed" || len(s.Contact.Labels) != 1 {
+		t.Errorf("known: %+v", s.Contact)
+	}
+	if got := must(c.EraseContact(ctx, "bakery", client.EraseRequest{Contact: id}))(t); got.Events != 1 || !got.Complete {
+		t.Errorf("erased: %+v", got)
+	}
+	for _, err := range c.Hooks(ctx) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	for e, err := range c.Log(ctx, client.LogFilter{Verb: "erase-contact"}) {
+		if err != nil || strings.Contains(e.Object, id) {
+			t.Errorf("the log: %+v, %v", e, err)
+		}
+	}
 }

@@ -12,8 +12,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/carillon-dev/carillon/internal/access"
+	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/limit"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/story"
@@ -104,6 +106,12 @@ func statusOf(err error) int {
 	}
 	if _, ok := errors.AsType[*scheduler.Unacknowledged](err); ok {
 		return http.StatusConflict
+	}
+	if _, ok := errors.AsType[*crm.Refusal](err); ok {
+		return http.StatusUnprocessableEntity
+	}
+	if errors.Is(err, ingest.ErrTooLate) {
+		return http.StatusServiceUnavailable
 	}
 	if _, ok := errors.AsType[*access.Refusal](err); ok {
 		return http.StatusUnprocessableEntity

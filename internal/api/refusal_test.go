@@ -77,6 +77,9 @@ func TestRefusals(t *testing.T) {
 		"erase nobody":             {"POST", "/v1/senders/shop/contacts/erase", `{}`, 400, "contact: want the platform's id of a contact, 1 to 256 bytes without spaces or slashes"},
 		"erase what is to come":    {"POST", "/v1/senders/shop/contacts/erase", `{"contact":"1","at":"2099-01-01T00:00:00Z"}`, 400, "at: lies in the future"},
 		"erase of no sender":       {"POST", "/v1/senders/none/contacts/erase", `{"contact":"1"}`, 404, "sender none: not found"},
+		"events that are none":     {"POST", "/v1/events", `{}`, 400, "want a CloudEvent 1.0 with id, source and type"},
+		"an event of no sender":    {"POST", "/v1/events", `{"specversion":"1.0","id":"1","source":"x","type":"carillon.contact.changed","data":{"sender":"none","contact":"1"}}`, 404, "sender none: not found"},
+		"an event of nobody":       {"POST", "/v1/events", `{"specversion":"1.0","id":"1","source":"x","type":"carillon.contact.changed","data":{"sender":"shop"}}`, 422, "events[0]: data.contact: want the platform's id of a contact, 1 to 256 bytes without spaces or slashes"},
 		"change, unknown field":    {"POST", "/v1/senders/shop/contacts/changes", `{"contacts":[{"contact":"1","nam":"x"}]}`, 400, `unknown field "nam"`},
 
 		"opt out of no sender":   {"POST", "/v1/senders/none/optouts", `{"contact":"1","source":"x"}`, 404, "sender none: not found"},

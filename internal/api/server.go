@@ -23,6 +23,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/audit"
 	"github.com/carillon-dev/carillon/internal/consent"
+	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
@@ -56,6 +57,7 @@ type Config struct {
 	Tally      *ledger.Tally
 	Gate       *gate.Gate
 	Desk       *ingest.Desk  // takes in what is told from outside
+	CRM        *crm.Intake   // finds out whom a CRM's events are about
 	Policy     client.Policy // names the gate's rulebook
 	Token      string        // of the built-in admin
 	Access     *access.Store // everybody else's
@@ -86,7 +88,7 @@ func New(c Config) (*Server, error) {
 	if c.Token == "" {
 		return nil, errors.New("api: no token: without one anybody could send")
 	}
-	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Desk == nil || c.Scheduler == nil || c.Auditor == nil ||
+	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Desk == nil || c.CRM == nil || c.Scheduler == nil || c.Auditor == nil ||
 		c.Dead == nil || c.Teller == nil || c.Feed == nil || c.Outlets == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.HookSecret == nil || c.Access == nil || c.Journal == nil || c.Keys == nil || c.Hooks == nil ||
 		c.Rate < 1 || c.Policy == (client.Policy{}) {
 		return nil, errors.New("api: a room is missing in its configuration")
@@ -147,6 +149,7 @@ func (s *Server) routes() []route {
 		{post, importPath, []string{"check"}, operator, toSender, s.importContacts},
 		{post, "/v1/senders/{id}/contacts/changes", nil, operator, toSender, s.changeContacts},
 		{post, "/v1/senders/{id}/contacts/erase", nil, operator, toSender, s.eraseContact},
+		{post, "/v1/events", nil, operator, toSeveral, s.events},
 		{post, "/v1/senders/{id}/optouts", nil, operator, toSender, s.optOut},
 		{get, "/v1/broadcasts", nil, viewer, toSeveral, s.broadcasts},
 		{get, "/v1/broadcasts/{id}", nil, viewer, toBroadcast, s.broadcast},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/audience"
 	"github.com/carillon-dev/carillon/internal/budget"
+	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/facts"
@@ -39,6 +40,7 @@ type side struct {
 	pusher    *push.Client
 	desk      *ingest.Desk // takes in what is told from outside
 	mappings  *mapping.Cache
+	crm       *crm.Intake
 	echoes    *receipt.Echoes
 	witness   *receipt.Witness // of unknown outcomes
 	alone     bool             // the workers are in this process
@@ -80,6 +82,9 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 		return nil, err
 	}
 	if err := s.measure(); err != nil {
+		return nil, err
+	}
+	if err := s.listen(); err != nil {
 		return nil, err
 	}
 	c.run("tally", s.tally.Run)

@@ -44,7 +44,7 @@ func rooms() map[string]level {
 		"internal/facts": way, "internal/stream": way, "internal/consent": way, "internal/scheduler": way,
 		"internal/audit": way, "internal/story": way, "internal/lease": way, "internal/access": way,
 		"internal/use": way, "internal/journal": way, "internal/idempotency": way, "internal/ingest": way,
-		"internal/webhook": way, "internal/receipt": way, "internal/mapping": way,
+		"internal/webhook": way, "internal/receipt": way, "internal/mapping": way, "internal/crm": way,
 
 		"internal/channel/meta": adapter, "internal/channel/wire": adapter, "internal/channel/twilio": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
 		"internal/outcome": way,
@@ -52,7 +52,7 @@ func rooms() map[string]level {
 		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,
 		"internal/console": adapter, "internal/sandbox": adapter, "internal/health": adapter,
 		"internal/ingest/meta": adapter, "internal/ingest/twilio": adapter, "internal/ingest/hubspot": adapter, "internal/ingest/salesforce": adapter,
-		"internal/push": adapter, "internal/outlet": adapter,
+		"internal/ingest/cloudevent": adapter, "internal/push": adapter, "internal/outlet": adapter,
 
 		"internal/app": wiring, "internal/cli": wiring, "internal/bench": wiring, "internal/e2e": wiring,
 

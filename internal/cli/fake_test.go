@@ -46,6 +46,7 @@ func newTalkingFake() (*httptest.Server, *fake) {
 	mux.HandleFunc("POST /v1/senders/{id}/contacts", f.contacts)
 	mux.HandleFunc("POST /v1/senders/{id}/contacts/changes", f.changeContacts)
 	mux.HandleFunc("POST /v1/senders/{id}/contacts/erase", f.eraseContact)
+	mux.HandleFunc("POST /v1/events", f.events)
 	mux.HandleFunc("POST /v1/senders/{id}/optouts", f.optOut)
 	mux.HandleFunc("GET /v1/broadcasts", func(w http.ResponseWriter, _ *http.Request) { lines(w, doneBroadcast(), draftBroadcast()) })
 	mux.HandleFunc("GET /v1/broadcasts/{id}", f.broadcast)
@@ -172,6 +173,24 @@ func (f *fake) eraseContact(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer(w, 200, client.Erased{Events: 3, Complete: true})
 	}
+}
+
+// events takes every event; those without data name nobody.
+func (f *fake) events(w http.ResponseWriter, r *http.Request) {
+	var es []map[string]any
+	if json.NewDecoder(r.Body).Decode(&es) != nil || r.Header.Get("Content-Type") != "application/cloudevents-batch+json" {
+		refuse(w, 400, "want a JSON array of CloudEvents 1.0")
+		return
+	}
+	out := client.EventsTaken{New: len(es), Nobody: []client.NobodyTold{}}
+	for _, e := range es {
+		if e["data"] == nil {
+			out.Nobody = append(out.Nobody, client.NobodyTold{Source: "crm", ID: fmt.Sprint(e["id"])})
+			continue
+		}
+		out.Contacts++
+	}
+	answer(w, 200, out)
 }
 
 func (f *fake) optOut(w http.ResponseWriter, r *http.Request) {

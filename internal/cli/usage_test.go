@@ -64,6 +64,7 @@ func TestWrongUsage(t *testing.T) {
 		"help lanch":                         `no command "lanch"`,
 		"dev --sample=perhaps":               "invalid argument",
 
+		"events send":                                "want FILE",
 		"contacts erase b/1":                         "say --yes",
 		"contacts erase b --yes":                     "want SENDER/ID",
 		"contacts erase b/1 --yes --at soon":         `--at "soon"`,

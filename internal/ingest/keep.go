@@ -53,7 +53,7 @@ func Events(names subject.Names) jetstream.StreamConfig {
 func place(names subject.Names, e *event.Event) string {
 	switch {
 	case e.Channel == "":
-		return names.Event(e.Source, e.ID)
+		return names.Event("crm/"+e.Source, e.ID) // whatever it calls itself, it is no platform
 	case e.MessageID != "" && (e.Type == event.Message || e.Type == event.Edited || e.Type == event.Deleted):
 		return MessagePlace(names, e.Channel, e.Account, e.MessageID)
 	default:

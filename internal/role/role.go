@@ -97,9 +97,11 @@ func scheduler(n subject.Names, look []Rule, answers Rule) Subjects {
 			{n.Applied(), "telling that facts are in force"},
 			{n.Lanes(), "asking the leader what it has in hand"},
 			{Scheduler.Inbox(n) + ".>", "answering that"},
+			{n.Inbox("crm") + ".>", "answering CRM systems that are on NATS"},
 		}),
 		Subscribe: []Rule{
 			answers, {n.Applied(), "hearing that facts are in force"}, {n.Returned("*"), "jobs that workers give back"}, {n.Lanes(), "being asked, as the leader"},
+			{n.CRMEvents(), "events of CRM systems that are on NATS"},
 		},
 	}
 }

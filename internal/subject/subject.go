@@ -188,6 +188,9 @@ func (n Names) Lanes() string { return n.subject("lanes") }
 // Inbox begins the subjects that answers to one role's requests come to.
 func (n Names) Inbox(role string) string { return "_INBOX_" + n.stream(role) }
 
+// CRMEvents is where CRM systems that are on NATS tell their events.
+func (n Names) CRMEvents() string { return n.subject("crm.events") }
+
 // Applied is where the projector tells how far Redis has come.
 func (n Names) Applied() string { return n.subject("applied") }
 

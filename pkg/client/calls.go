@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -66,6 +67,16 @@ func (c *Client) OptOut(ctx context.Context, from string, r OptOutRequest) (OptO
 // no good refuses all of them.
 func (c *Client) ChangeContacts(ctx context.Context, from string, changes ...ContactChange) (ContactsChanged, error) {
 	return call[ContactsChanged](ctx, c, post(sender(from, "/contacts/changes"), ContactChanges{changes}))
+}
+
+// SendEvents hands in a CRM's events: one CloudEvent 1.0 in JSON, or an array
+// of up to 500. It returns once what they say of contacts is in force.
+func (c *Client) SendEvents(ctx context.Context, events []byte) (EventsTaken, error) {
+	kind := "application/cloudevents+json"
+	if b := bytes.TrimSpace(events); len(b) > 0 && b[0] == '[' {
+		kind = "application/cloudevents-batch+json"
+	}
+	return call[EventsTaken](ctx, c, request{method: http.MethodPost, path: "/v1/events", body: events, kind: kind})
 }
 
 // EraseContact forgets a person: all that was told of the contact, but what

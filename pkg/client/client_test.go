@@ -86,6 +86,8 @@ func TestRequests(t *testing.T) {
 			_, err := c.ChangeContacts(ctx, "s", ContactChange{Contact: "1", Name: new(""), Labels: map[string]bool{"vip": false}, Attributes: map[string]*string{"city": nil}})
 			return err
 		},
+		`POST /v1/events application/cloudevents-batch+json [{}]`: func() error { _, err := c.SendEvents(ctx, []byte("[{}]")); return err },
+		`POST /v1/events application/cloudevents+json {}`:         func() error { _, err := c.SendEvents(ctx, []byte("{}")); return err },
 		`POST /v1/senders/s/contacts/erase application/json {"contact":"1"}`: func() error {
 			_, err := c.EraseContact(ctx, "s", EraseRequest{Contact: "1"})
 			return err

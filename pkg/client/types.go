@@ -241,6 +241,22 @@ type ContactsChanged struct {
 	InFlight  []string `json:"in_flight"`
 }
 
+// EventsTaken says what became of a CRM's events.
+type EventsTaken struct {
+	New      int          `json:"new"`       // kept now
+	Repeated int          `json:"repeated"`  // known by source and id from before
+	Contacts int          `json:"contacts"`  // that they were found to be about
+	InFlight int          `json:"in_flight"` // messages to who opted out that may still arrive
+	Nobody   []NobodyTold `json:"nobody"`    // events that name no contact
+}
+
+// NobodyTold is an event that names no contact: what it says is not kept.
+type NobodyTold struct {
+	Source string `json:"source"`
+	ID     string `json:"id"`
+	Why    string `json:"why,omitempty"` // "": no rule is for it, or it has none of what the rules read
+}
+
 // EraseRequest forgets a person.
 type EraseRequest struct {
 	Contact string    `json:"contact"`     // the platform's id of the contact

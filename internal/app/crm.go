@@ -1,0 +1,20 @@
+package app
+
+import (
+	"errors"
+
+	"github.com/carillon-dev/carillon/internal/crm"
+	"github.com/carillon-dev/carillon/internal/ingest/cloudevent"
+)
+
+// listen opens the intake of CRM systems' events, and listens to those on NATS.
+func (s *side) listen() error {
+	s.crm = &crm.Intake{Defs: s.defs, Desk: s.desk, Cache: s.mappings}
+	l := &crm.Listener{Intake: s.crm, NATS: s.engines.NATS, Subject: s.names.CRMEvents(), Decode: cloudevent.Decode, Log: s.cfg.Log}
+	s.run("crm", l.Run)
+	return errors.Join(
+		s.metrics.Counter("carillon_crm_events", "CloudEvents of CRM systems that were taken, repeats too", s.crm.Taken),
+		s.metrics.Counter("carillon_crm_nobody", "those of them that named no contact", s.crm.Nobody),
+		s.metrics.Counter("carillon_crm_refused", "messages of CRM systems by NATS that were not taken", l.Refused),
+	)
+}
