@@ -50,7 +50,7 @@ func wireSenderSpec(n *sender.Spec) client.SenderSpec {
 		AdWindow: n.AdWindow, RelaxFlows: n.RelaxFlows, NumberType: n.NumberType,
 		Restricted: n.Restricted, Withdrawn: n.Withdrawn, Disclosure: n.Disclosure,
 		StopWords: n.StopWords, StartWords: n.StartWords, HelpWords: n.HelpWords,
-		Unknown: client.Unknown(n.Unknown),
+		Unknown: client.Unknown(n.Unknown), AccountSID: n.AccountSID, StatusCallback: n.StatusCallback, TenDLC: (*client.TenDLC)(n.TenDLC),
 	}
 	if n.QuietHours != nil {
 		q := client.QuietHours(*n.QuietHours)

@@ -156,12 +156,25 @@ func movedAlong(r contact.Record, due, moment time.Time) contact.Record {
 			*t = moment.Add(-due.Sub(*t))
 		}
 	}
-	move(&r.LastInbound)
-	move(&r.AdMessageAt)
-	move(&r.BlockedAt)
-	r.OptOuts = slices.Clone(r.OptOuts)
+	for _, t := range []*time.Time{
+		&r.LastInbound, &r.AdMessageAt, &r.BlockedAt, &r.CooledUntil, &r.ErasedAt,
+		&r.Review.At, &r.Review.Done, &r.Thread.Taken, &r.Thread.Back,
+	} {
+		move(t)
+	}
+	r.OptOuts, r.Returns = slices.Clone(r.OptOuts), slices.Clone(r.Returns)
 	for i := range r.OptOuts {
 		move(&r.OptOuts[i].At)
+		move(&r.OptOuts[i].Newest)
+	}
+	for i := range r.Returns {
+		move(&r.Returns[i].At)
+	}
+	r.Comments, r.Tokens = slices.Clone(r.Comments), slices.Clone(r.Tokens)
+	for _, ps := range [][]contact.Permission{r.Comments, r.Tokens} {
+		for i := range ps {
+			move(&ps[i].At)
+		}
 	}
 	return r
 }

@@ -129,12 +129,24 @@ type SenderSpec struct {
 	StartWords   []string    `json:"start_words,omitempty"`
 	HelpWords    []string    `json:"help_words,omitempty"`
 	Unknown      Unknown     `json:"unknown,omitzero"`
+
+	AccountSID     string  `json:"account_sid,omitempty"`     // sms: the Twilio account
+	StatusCallback string  `json:"status_callback,omitempty"` // sms: where receipts come in
+	TenDLC         *TenDLC `json:"ten_dlc,omitempty"`         // sms: what carriers let the registered number send
 }
 
 // Unknown is what is made of messages of which the answer was lost.
 type Unknown struct {
 	LikelyAfter string `json:"likely_after,omitempty"` // a duration such as 10m, which is what "" means
 	Redrive     bool   `json:"redrive,omitempty"`      // the standing order: those that are likely not sent go out again
+}
+
+// TenDLC is what carriers let a registered number send.
+type TenDLC struct {
+	Class     string `json:"class,omitempty"`      // AT&T's message class: A to F, or T
+	PerMinute int    `json:"per_minute,omitempty"` // segments; 0: what the class allows
+	PerDay    int    `json:"per_day,omitempty"`    // segments in a Pacific day; 0: no cap
+	Brand     string `json:"brand,omitempty"`      // senders of one brand share its day
 }
 
 // Rate is a sender's cap on calls.
