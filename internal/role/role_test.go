@@ -21,6 +21,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/consent"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/definition"
@@ -29,11 +30,13 @@ import (
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/idempotency"
+	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/lease"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/outlet"
 	"github.com/carillon-dev/carillon/internal/queue"
 	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/rig"
@@ -43,6 +46,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/internal/use"
+	"github.com/carillon-dev/carillon/pkg/policy"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -269,6 +273,8 @@ func (h *house) schedule(t *testing.T, log *slog.Logger, e *engine.Engines) (*ri
 		NATS: e.NATS, Names: r.Names, Defs: r.Defs, Facts: r.Facts, Audiences: r.Audiences, Ledger: r.Ledger, Commits: r.Commits, Tally: tally,
 		Tracer: r.Tracer, Log: log,
 	})
+	_, err = use.Open(t.Context(), e.NATS, r.Streams, r.Names)
+	rig.Must(t, err)
 	l, err := lease.Open(t.Context(), r.Streams, r.Names, "scheduler", "s", log)
 	rig.Must(t, err)
 	rig.Loop(t, tally.Run)
@@ -318,6 +324,45 @@ func receipts(t *testing.T, r *rig.Rooms, id job.ID) {
 	if later, err := d.Apply(t.Context(), []event.Event{told, read}); err != nil || len(later) != 0 {
 		t.Errorf("receipts: %d are left, %v", len(later), err)
 	}
+}
+
+// told takes in a message, has it taken back, and forgets who wrote it.
+func told(t *testing.T, r *rig.Rooms) {
+	t.Helper()
+	senders, err := definition.NewCache(t.Context(), r.Defs)
+	rig.Must(t, err)
+	t.Cleanup(func() { _ = senders.Close() })
+	d, err := ingest.Open(t.Context(), ingest.Config{
+		NATS: r.Engines.NATS, Streams: r.Streams, Names: r.Names, Facts: r.Facts, Consent: &consent.Desk{Facts: r.Facts, Ledger: r.Ledger},
+		Senders: senders, Rulebook: policy.Default(), Log: r.Log,
+	})
+	rig.Must(t, err)
+	bakery, _, err := r.Defs.Sender(t.Context(), "bakery")
+	rig.Must(t, err)
+	e := event.Event{
+		Source: "meta/shop", ID: "m1", Type: event.Message, Time: time.Now(), Channel: bakery.Channel, Account: bakery.Account,
+		Person: "4711", MessageID: "m1", Text: "hello",
+	}
+	for _, typ := range []event.Type{event.Message, event.Deleted} {
+		e.Type = typ
+		if got, err := d.Take(t.Context(), []event.Event{e}); err != nil || got.Senderless != 0 {
+			t.Errorf("%s: %+v, %v", typ, got, err)
+		}
+	}
+	if _, err := d.Erase(t.Context(), "bakery", "4711", time.Now()); err != nil {
+		t.Error(err)
+	}
+}
+
+// pushed turns an endpoint off and on again.
+func pushed(t *testing.T, r *rig.Rooms) {
+	t.Helper()
+	s, err := outlet.Open(t.Context(), r.Streams, r.Names)
+	rig.Must(t, err)
+	_, err = s.TurnOff(t.Context(), "crm", "a person did")
+	rig.Must(t, err)
+	_, err = s.TurnOn(t.Context(), "crm")
+	rig.Must(t, err)
 }
 
 // log writes what somebody did and reads it back, and keeps an answer.
@@ -386,6 +431,8 @@ func TestRolesSuffice(t *testing.T) {
 				t.Errorf("ended as %v; want 2 sent, 2 failed, 1 blocked", got)
 			}
 			receipts(t, r, b.Source().Job(r.Facts.Key("bakery", rig.Address(0))))
+			told(t, r)
+			pushed(t, r)
 			rig.Must(t, r.Dead.Flush(t.Context()))
 			letters := 0
 			rig.Must(t, r.Dead.Each(t.Context(), deadletter.Filter{}, func(deadletter.Letter) error { letters++; return nil }))
