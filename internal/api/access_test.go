@@ -91,6 +91,8 @@ func tries() map[string]try {
 
 		"POST /v1/events": {operator, hidden, "/v1/events", `{"specversion":"1.0","id":"of-SENDER","source":"crm","type":"carillon.contact.changed","data":{"sender":"SENDER","contact":"7","name":"x"}}`},
 
+		"GET /v1/senders/{id}/reviews":           {operator, hidden, "/v1/senders/SENDER/reviews", ""},
+		"POST /v1/senders/{id}/reviews":          {operator, hidden, "/v1/senders/SENDER/reviews", `{"contact":"9","decision":"keep"}`},
 		"POST /v1/senders/{id}/contacts/erase":   {operator, hidden, "/v1/senders/SENDER/contacts/erase", `{"contact":"9"}`},
 		"POST /v1/senders/{id}/contacts/changes": {operator, hidden, "/v1/senders/SENDER/contacts/changes", `{"contacts":[{"contact":"9","name":"x"}]}`},
 	}

@@ -38,6 +38,7 @@ func verbs() map[string]string {
 		"/v1/senders/{id}/contacts/changes": "change-contacts",
 		"/v1/senders/{id}/contacts/erase":   "erase-contact",
 		"/v1/events":                        "events",
+		"/v1/senders/{id}/reviews":          "review",
 	}
 }
 

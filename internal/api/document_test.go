@@ -71,7 +71,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 			}
 		}
 		last := rt.path[strings.LastIndex(rt.path, "/")+1:]
-		o.Body = slices.Contains([]string{"apply", "contacts", "events", "changes", "erase", "optouts", "launch", "diff", "redrive", "discard", "replay", "tokens"}, last) && rt.method == http.MethodPost
+		o.Body = slices.Contains([]string{"apply", "contacts", "events", "changes", "erase", "reviews", "optouts", "launch", "diff", "redrive", "discard", "replay", "tokens"}, last) && rt.method == http.MethodPost
 		want[rt.method+" "+rt.path] = o
 	}
 	for path, item := range doc["paths"].(object) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/api"
+	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/journal"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
@@ -53,6 +54,7 @@ func deeds() map[string]deed {
 
 		"POST /v1/events": {"/v1/events", `{"specversion":"1.0","id":"of-SENDER","source":"crm","type":"carillon.contact.changed","data":{"sender":"SENDER","contact":"7","name":"x"}}`, "events", "", `{"count":"1","contacts":"1"}`},
 
+		"POST /v1/senders/{id}/reviews":          {"/v1/senders/SENDER/reviews", `{"contact":"77","decision":"keep"}`, "review", "KEY77", `{"decision":"keep"}`},
 		"POST /v1/senders/{id}/contacts/erase":   {"/v1/senders/SENDER/contacts/erase", `{"contact":"7"}`, "erase-contact", "KEY7", ""},
 		"POST /v1/senders/{id}/contacts/changes": {"/v1/senders/SENDER/contacts/changes", `{"contacts":[{"contact":"7","name":"Ann Person","opt_in":"all"}]}`, "change-contacts", "KEY7", `{"count":"1"}`},
 	}
@@ -71,7 +73,8 @@ func (h *house) staged(t *testing.T, sender string) map[string]deed {
 		}
 	}
 	must(c.Pause(ctx, "paused-"+sender))(t)
-	w := strings.NewReplacer("SENDER", sender, "JOB", dead.String(), "TOKENID", h.token(t, access.Viewer, sender).ID, "KEY7", h.facts.Key(sender, "7").String())
+	must(h.facts.Merge(ctx, sender, []contact.Update{{Address: "77", Review: contact.Review{At: time.Now(), ID: "m-1"}}}))(t)
+	w := strings.NewReplacer("SENDER", sender, "JOB", dead.String(), "TOKENID", h.token(t, access.Viewer, sender).ID, "KEY77", h.facts.Key(sender, "77").String(), "KEY7", h.facts.Key(sender, "7").String())
 	out := deeds()
 	for op, d := range out {
 		out[op] = deed{w.Replace(d.path), w.Replace(d.body), d.verb, w.Replace(d.object), w.Replace(d.details)}

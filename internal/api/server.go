@@ -150,6 +150,8 @@ func (s *Server) routes() []route {
 		{post, "/v1/senders/{id}/contacts/changes", nil, operator, toSender, s.changeContacts},
 		{post, "/v1/senders/{id}/contacts/erase", nil, operator, toSender, s.eraseContact},
 		{post, "/v1/events", nil, operator, toSeveral, s.events},
+		{get, "/v1/senders/{id}/reviews", nil, operator, toSender, s.reviews}, // what people wrote is not for viewers
+		{post, "/v1/senders/{id}/reviews", nil, operator, toSender, s.decideReview},
 		{post, "/v1/senders/{id}/optouts", nil, operator, toSender, s.optOut},
 		{get, "/v1/broadcasts", nil, viewer, toSeveral, s.broadcasts},
 		{get, "/v1/broadcasts/{id}", nil, viewer, toBroadcast, s.broadcast},

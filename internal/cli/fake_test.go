@@ -47,6 +47,10 @@ func newTalkingFake() (*httptest.Server, *fake) {
 	mux.HandleFunc("POST /v1/senders/{id}/contacts/changes", f.changeContacts)
 	mux.HandleFunc("POST /v1/senders/{id}/contacts/erase", f.eraseContact)
 	mux.HandleFunc("POST /v1/events", f.events)
+	mux.HandleFunc("GET /v1/senders/{id}/reviews", func(w http.ResponseWriter, _ *http.Request) {
+		lines(w, client.Review{Contact: "7301", At: day(9, 0, 0), Text: "please stop\nwriting"}, client.Review{Contact: "7302", At: day(9, 1, 0)})
+	})
+	mux.HandleFunc("POST /v1/senders/{id}/reviews", f.decideReview)
 	mux.HandleFunc("POST /v1/senders/{id}/optouts", f.optOut)
 	mux.HandleFunc("GET /v1/broadcasts", func(w http.ResponseWriter, _ *http.Request) { lines(w, doneBroadcast(), draftBroadcast()) })
 	mux.HandleFunc("GET /v1/broadcasts/{id}", f.broadcast)
@@ -191,6 +195,16 @@ func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 		out.Contacts++
 	}
 	answer(w, 200, out)
+}
+
+func (f *fake) decideReview(w http.ResponseWriter, r *http.Request) {
+	var d client.ReviewRequest
+	json.NewDecoder(r.Body).Decode(&d)
+	if d.Decision == client.ReviewOptOut && d.Contact == "7302" {
+		answer(w, 202, client.ContactsChanged{Written: 1, InForce: true, InFlight: []string{jobOf("b")}})
+		return
+	}
+	answer(w, 200, client.ContactsChanged{Written: 1, InForce: true, InFlight: []string{}})
 }
 
 func (f *fake) optOut(w http.ResponseWriter, r *http.Request) {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/event"
+	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
@@ -64,6 +65,13 @@ func place(names subject.Names, e *event.Event) string {
 // MessagePlace is the subject at which a message from a person is kept.
 func MessagePlace(names subject.Names, channel, account, messageID string) string {
 	return names.Event(channel+"/"+account, "message/"+messageID)
+}
+
+// Words returns what a person wrote to a sender in a message, "" where that is
+// not kept: any more, or since it was taken back.
+func (d *Desk) Words(ctx context.Context, s *sender.Spec, messageID string) (string, error) {
+	e, _, _, err := d.kept(ctx, MessagePlace(d.Names, s.Channel, s.Account, messageID))
+	return e.Text, err
 }
 
 // outranks tells whether e takes the place of what is kept: a deletion that of

@@ -8,6 +8,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/rig"
+	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/stream"
 )
 
@@ -100,6 +101,9 @@ func TestEdits(t *testing.T) {
 		{deleted(m, at(1)), ""}, {edit(4, "fifth"), ""},
 	} {
 		w.take(t, c.told)
+		if text, err := w.desk.Words(t.Context(), &sender.Spec{Channel: m.Channel, Account: m.Account}, m.MessageID); err != nil || text != c.want {
+			t.Errorf("words: %q, %v", text, err)
+		}
 		if e, _ := w.kept(t, m); e.Text != c.want {
 			t.Errorf("after %s %q: kept %q, want %q", c.told.Type, c.told.Text, e.Text, c.want)
 		}

@@ -79,6 +79,18 @@ func (c *Client) SendEvents(ctx context.Context, events []byte) (EventsTaken, er
 	return call[EventsTaken](ctx, c, request{method: http.MethodPost, path: "/v1/events", body: events, kind: kind})
 }
 
+// Reviews lists who of a sender's contacts waits for a person to read what they
+// wrote, since it may have meant stop.
+func (c *Client) Reviews(ctx context.Context, from string) iter.Seq2[Review, error] {
+	return list[Review](ctx, c, get(sender(from, "/reviews"), nil))
+}
+
+// DecideReview says what a contact's words meant, and returns once that is in
+// force; of an opt-out, once the line is drawn.
+func (c *Client) DecideReview(ctx context.Context, from string, r ReviewRequest) (ContactsChanged, error) {
+	return call[ContactsChanged](ctx, c, post(sender(from, "/reviews"), r))
+}
+
 // EraseContact forgets a person: all that was told of the contact, but what
 // forbids. It can't be taken back.
 func (c *Client) EraseContact(ctx context.Context, from string, r EraseRequest) (Erased, error) {

@@ -88,6 +88,11 @@ func TestRequests(t *testing.T) {
 		},
 		`POST /v1/events application/cloudevents-batch+json [{}]`: func() error { _, err := c.SendEvents(ctx, []byte("[{}]")); return err },
 		`POST /v1/events application/cloudevents+json {}`:         func() error { _, err := c.SendEvents(ctx, []byte("{}")); return err },
+		"GET /v1/senders/s/reviews  ":                             func() error { return drain(c.Reviews(ctx, "s")) },
+		`POST /v1/senders/s/reviews application/json {"contact":"1","decision":"keep"}`: func() error {
+			_, err := c.DecideReview(ctx, "s", ReviewRequest{Contact: "1", Decision: ReviewKeep})
+			return err
+		},
 		`POST /v1/senders/s/contacts/erase application/json {"contact":"1"}`: func() error {
 			_, err := c.EraseContact(ctx, "s", EraseRequest{Contact: "1"})
 			return err

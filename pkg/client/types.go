@@ -105,6 +105,27 @@ type MovedSender struct {
 	Uncounted bool `json:"uncounted,omitempty"`
 }
 
+// Review is a contact whose words may have meant stop.
+type Review struct {
+	Contact  string    `json:"contact"`
+	At       time.Time `json:"at"`             // when the newest such words were written
+	Text     string    `json:"text,omitempty"` // "": not kept any more, or taken back
+	OptedOut bool      `json:"opted_out,omitempty"`
+}
+
+// What a person can make of a review.
+const (
+	ReviewOptOut = "optout"
+	ReviewKeep   = "keep"
+)
+
+// ReviewRequest says what a contact's words meant.
+type ReviewRequest struct {
+	Contact  string    `json:"contact"`
+	Decision string    `json:"decision"`    // ReviewOptOut or ReviewKeep
+	At       time.Time `json:"at,omitzero"` // of the words that were read: later ones wait anew; zero: all
+}
+
 // SenderSpec is a Sender document.
 type SenderSpec struct {
 	Kind         string      `json:"kind"`
