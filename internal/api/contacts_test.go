@@ -102,9 +102,9 @@ func TestEraseContact(t *testing.T) {
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	h.withSender(t, "events")
+	h.withSender(t, "crm-events")
 	c, ctx := h.client(t), t.Context()
-	const rules = "kind: Hook\nid: events\ntype: events\nsources: [of-events]\nmap:\n- sender: events\n  contact: event.data.psid\n  attributes: {stage: event.data.stage}\n"
+	const rules = "kind: Hook\nid: crm-events\ntype: events\nsources: [of-events]\nmap:\n- sender: crm-events\n  contact: event.data.psid\n  attributes: {stage: event.data.stage}\n"
 	must(c.Apply(ctx, "hook.yaml", strings.NewReader(rules)))(t)
 	const one = `{"specversion":"1.0","id":"1","source":"of-events","type":"deal","data":{"psid":"7","stage":"won"}}`
 	got := must(c.SendEvents(ctx, []byte(one)))(t)
@@ -121,7 +121,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("binary: %d %s", status, body)
 	}
 	for id, stage := range map[string]string{"7": "won", "8": "new"} {
-		r, _, err := h.facts.Contact(ctx, "events", h.facts.Key("events", id))
+		r, _, err := h.facts.Contact(ctx, "crm-events", h.facts.Key("crm-events", id))
 		if err != nil || r.Attributes["stage"] != stage {
 			t.Errorf("%s: %+v, %v", id, r, err)
 		}

@@ -41,20 +41,20 @@ func (c *Change) Validate() error {
 	if len(c.Labels)+len(c.Attributes) > MaxParts {
 		return fmt.Errorf("labels and attributes: %d in one change, at most %d", len(c.Labels)+len(c.Attributes), MaxParts)
 	}
-	if c.Name != nil && !fits(*c.Name, MaxName) {
+	if c.Name != nil && !fits(*c.Name) {
 		return fmt.Errorf("name: want at most %d bytes of UTF-8 in one line", MaxName)
 	}
 	if c.Timezone != nil && *c.Timezone != "" && !zoneExists(*c.Timezone) {
 		return fmt.Errorf("timezone %q is not an IANA time zone such as Europe/Oslo", quoted(*c.Timezone))
 	}
 	for l := range c.Labels {
-		if l == "" || !fits(l, MaxName) || strings.TrimSpace(l) != l || strings.Contains(l, ";") {
+		if l == "" || !fits(l) || strings.TrimSpace(l) != l || strings.Contains(l, ";") {
 			return fmt.Errorf("labels: %q: want 1 to %d bytes in one line, without ';' or spaces around it", quoted(l), MaxName)
 		}
 	}
 	for name, v := range c.Attributes {
 		switch {
-		case name == "" || !fits(name, MaxName) || strings.TrimSpace(name) != name:
+		case name == "" || !fits(name) || strings.TrimSpace(name) != name:
 			return fmt.Errorf("attributes: %q: want a name of 1 to %d bytes in one line, without spaces around it", quoted(name), MaxName)
 		case slices.Contains(known(), strings.ToLower(name)):
 			return fmt.Errorf("attributes: %q has a field of its own", name)
@@ -77,7 +77,7 @@ func (c *Change) validateWord() error {
 	switch {
 	case c.OptOut != "" && c.OptIn != "":
 		return errors.New("opt_out and opt_in: one change says one of them")
-	case !fits(c.Source, MaxName):
+	case !fits(c.Source):
 		return fmt.Errorf("source: want at most %d bytes in one line", MaxName)
 	case c.Erase && (c.says() || c.OptOut != "" || c.OptIn != ""):
 		return errors.New("erase: such a change says nothing else")
@@ -93,8 +93,8 @@ func (c *Change) says() bool {
 	return c.Name != nil || c.Timezone != nil || len(c.Labels)+len(c.Attributes) > 0 || c.SMSConsent
 }
 
-func fits(s string, most int) bool {
-	return len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+func fits(s string) bool {
+	return len(s) <= MaxName && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 // ValidAddress tells whether a text can be the platform's id of a contact: 1

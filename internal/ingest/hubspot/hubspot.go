@@ -35,10 +35,13 @@ const maxEvents = 1000
 // Reader reads HubSpot's calls.
 type Reader struct{}
 
+// methodPost is the only one, without net/http: this room does no I/O.
+const methodPost = "POST"
+
 // Read reads one call.
 func (Reader) Read(c hook.Call) (hook.Told, error) {
-	if c.Method != "POST" {
-		return hook.Told{}, &hook.WrongMethod{Method: c.Method, Want: "POST"}
+	if c.Method != methodPost {
+		return hook.Told{}, &hook.WrongMethod{Method: c.Method, Want: methodPost}
 	}
 	if !Signed(c.Secrets, c) {
 		return hook.Told{}, hook.ErrRefused
