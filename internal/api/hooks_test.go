@@ -184,11 +184,13 @@ func TestHookBounds(t *testing.T) {
 		"no entry":          {`{"object":"page"}`, 200},
 		"another object":    {`{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{}}]}]}`, 200},
 	} {
-		begun := time.Now()
-		if status, answer := h.posted(t, "bound", c.body); status != c.want {
+		status, answer := h.posted(t, "bound", c.body)
+		for status == http.StatusServiceUnavailable && t.Context().Err() == nil { // a slow machine: told again, as platforms do
+			status, answer = h.posted(t, "bound", c.body)
+		}
+		if status != c.want {
 			t.Errorf("%s: %d %.200s, want %d", name, status, answer, c.want)
 		}
-		t.Logf("%s took %v", name, time.Since(begun))
 	}
 	if r := h.record(t, "bound", "p999"); r.LastInbound.IsZero() {
 		t.Error("the last of a thousand items is lost")

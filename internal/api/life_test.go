@@ -102,6 +102,7 @@ func TestLife(t *testing.T) {
 	}
 
 	lifeOfContact(t, c)
+	lifeOfOutcomes(t, c)
 
 	h.held.mu.Lock()
 	defer h.held.mu.Unlock()
@@ -112,6 +113,31 @@ func TestLife(t *testing.T) {
 	}
 	if log := h.log.String(); strings.Contains(log, "psid-") || strings.Contains(log, "Hello") {
 		t.Error("the log names a person or a text:\n" + log)
+	}
+}
+
+// lifeOfOutcomes reads what became of messages by cursor, and the endpoint
+// that it would be pushed to.
+func lifeOfOutcomes(t *testing.T, c *client.Client) {
+	t.Helper()
+	ctx := t.Context()
+	must(c.Apply(ctx, "e.yaml", strings.NewReader(endpointYAML("bakery"))))(t)
+	first := must(c.Outcomes(ctx, client.OutcomeQuery{Sender: "bakery", Limit: 1}))(t)
+	if len(first.Outcomes) != 1 {
+		t.Fatalf("%d outcomes, want the first", len(first.Outcomes))
+	}
+	if next := must(c.Outcomes(ctx, client.OutcomeQuery{Sender: "bakery", After: first.Cursor, Limit: 1}))(t); len(next.Outcomes) == 1 && next.Outcomes[0].ID == first.Outcomes[0].ID {
+		t.Errorf("after %s the same outcome came again", first.Cursor)
+	}
+	listed := false // beside those of other tests
+	for e, err := range c.Endpoints(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = listed || e.ID == "crm-bakery"
+	}
+	if e := must(c.Endpoint(ctx, "crm-bakery"))(t); !listed || e.ID != "crm-bakery" {
+		t.Errorf("listed %t; %+v", listed, e)
 	}
 }
 

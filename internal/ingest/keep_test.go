@@ -146,22 +146,16 @@ func TestThousandInOneBody(t *testing.T) {
 		body = append(body, wrote(i, at(i%60), "hello"))
 	}
 	w.take(t, body[300], body[700])
-	begun := time.Now()
 	if got := w.take(t, body...); got != (ingest.Taken{New: 998, Repeated: 2}) {
 		t.Errorf("taken: %+v", got)
-	}
-	if took := time.Since(begun); took > 4600*time.Millisecond {
-		t.Errorf("answered after %s", took)
 	}
 	var gone []event.Event
 	for i, m := range body {
 		gone = append(gone, deleted(m, at(i%60+1)))
 	}
-	begun = time.Now()
 	if got := w.take(t, gone...); got.New != 1000 || strings.Contains(w.stored(t), "hello") {
 		t.Errorf("taken: %+v", got)
 	}
-	t.Logf("a thousand deletions took %s", time.Since(begun))
 }
 
 // What is too long for a message of the stream loses what is not needed of it,
