@@ -41,8 +41,9 @@ type Thread struct {
 // (the platform's conversation routing, 2025-09-24).
 const ThreadIdle = 24 * time.Hour
 
-// Elsewhere tells whether another app has the thread at a moment.
-func (t Thread) Elsewhere(at time.Time) bool {
+// elsewhere tells whether another app has the thread at a moment, by what was
+// told of the thread alone.
+func (t Thread) elsewhere(at time.Time) bool {
 	return t.Taken.After(t.Back) && at.Sub(t.Taken) < ThreadIdle
 }
 
@@ -50,7 +51,7 @@ func (t Thread) Elsewhere(at time.Time) bool {
 // a moment. What the contact does while one has it is told as such and counts
 // as taken; so one that approached us later than that is back with us.
 func (r Record) Elsewhere(at time.Time) bool {
-	return r.Thread.Elsewhere(at) && !r.LastInbound.After(r.Thread.Taken)
+	return r.Thread.elsewhere(at) && !r.LastInbound.After(r.Thread.Taken)
 }
 
 // Comment returns the newest comment that was not answered in private yet;

@@ -87,8 +87,16 @@ func TestThreadElsewhere(t *testing.T) {
 		{Thread{Taken: noon, Back: noon}, 1, false},
 		{Thread{Taken: noon, Back: noon.Add(-1)}, 1, true},
 	} {
-		if got := c.t.Elsewhere(noon.Add(c.at)); got != c.want {
+		if got := (Record{Thread: c.t}).Elsewhere(noon.Add(c.at)); got != c.want {
 			t.Errorf("%+v after %v: %t", c.t, c.at, got)
+		}
+	}
+	for _, c := range []struct {
+		inbound time.Time
+		want    bool
+	}{{noon.Add(-1), true}, {noon, true}, {noon.Add(1), false}} {
+		if got := (Record{Thread: Thread{Taken: noon}, LastInbound: c.inbound}).Elsewhere(noon.Add(time.Hour)); got != c.want {
+			t.Errorf("taken at noon, and wrote to us at %s: %t", c.inbound, got)
 		}
 	}
 	if !(Review{At: noon}).Open() || (Review{At: noon, Done: noon}).Open() {

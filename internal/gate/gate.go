@@ -153,7 +153,7 @@ func (g Rules) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec,
 func rest(r *contact.Record, at time.Time) (policy.Verdict, bool) {
 	v := policy.Verdict{Kind: policy.Hold, Evidence: policy.Evidence{At: at.UTC()}}
 	switch {
-	case r.Thread.Elsewhere(at):
+	case r.Elsewhere(at):
 		v.Reason, v.Until = reason.ThreadControlled, r.Thread.Taken.Add(contact.ThreadIdle)
 		v.Evidence.Fact, v.Evidence.Since, v.Evidence.Limit = "another app took the thread", r.Thread.Taken, contact.ThreadIdle
 		v.Evidence.Age = max(0, at.Sub(r.Thread.Taken))
