@@ -217,6 +217,13 @@ func TestReceiptsFail(t *testing.T) {
 	if _, err := d.Take(t.Context(), []event.Event{echo("one", at(0))}); err == nil {
 		t.Error("answered without a ledger")
 	}
+	w.Settled(t, nil)
+	if _, err := d.Take(t.Context(), []event.Event{echo("one", at(0)), wrote(1, at(0), "stop")}); err == nil {
+		t.Error("answered without a ledger")
+	}
+	if r := w.contact(t, 1); !r.OptedOut(contact.All) {
+		t.Errorf("an opt-out waits for another's receipt: %+v", r)
+	}
 	e := echo("one", at(0))
 	e.Account = "999"
 	if got, err := d.Take(t.Context(), []event.Event{e}); err != nil || got.New != 0 {

@@ -150,11 +150,6 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 		return out, err
 	}
 	receipts, rest := apart(known)
-	later, err := d.receive(ctx, receipts)
-	if err != nil {
-		return out, err
-	}
-	rest = append(rest, later...)
 	if out, err = d.keep(ctx, rest); err != nil {
 		return out, fmt.Errorf("events could not be kept: %w", err)
 	}
@@ -164,6 +159,18 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 	if err != nil {
 		return out, err
 	}
+	// Only now, so that no opt-out of the same call waits for a receipt that
+	// can't be taken.
+	later, err := d.receive(ctx, receipts)
+	if err != nil {
+		return out, err
+	}
+	waiting, err := d.keep(ctx, later)
+	if err != nil {
+		return out, fmt.Errorf("receipts could not be kept: %w", err)
+	}
+	d.stats.add(waiting)
+	out.New, out.Repeated = out.New+waiting.New, out.Repeated+waiting.Repeated
 	out.InFlight, err = d.settle(ctx, m, begun.Add(lineWithin))
 	return out, err
 }
