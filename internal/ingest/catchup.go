@@ -177,7 +177,7 @@ func (d *Desk) repeat(ctx context.Context, some []again, limit time.Duration) er
 			d.stats.Expired.Add(1)
 			continue
 		}
-		msg, err := d.message(e, at[place(d.Names, e)])
+		msg, err := d.message(ctx, e, at[place(d.Names, e)])
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/contact"
@@ -52,7 +53,7 @@ func (d *Desk) forget(ctx context.Context, sender string, key job.Key, at time.T
 	var places []string
 	q := stream.Query{Stream: d.Names.EventsStream(), Headers: true}
 	err := stream.Each(ctx, d.js, q, func(m stream.Message) error {
-		if h := m.Header[HeaderContact]; len(h) == 1 && h[0] == about {
+		if slices.Contains(m.Header[HeaderContact], about) {
 			places = append(places, m.Subject)
 		}
 		return nil

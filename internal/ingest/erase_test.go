@@ -94,6 +94,53 @@ func TestErase(t *testing.T) {
 	}
 }
 
+// TestEraseUntimed: a repeat of what was told without a time is as old as when
+// it was told first, so that it does not bring back who was erased since.
+func TestEraseUntimed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Settled(t, nil)
+	name := "Ada"
+	untimed := said("1", 0, time.Time{}, contact.Change{Name: &name})
+	w.take(t, untimed)
+	w.take(t, untimed, said("2", 1, at(0), contact.Change{Name: &name}))
+	if _, err := w.desk.Erase(t.Context(), "bakery", rig.Address(0), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		w.take(t, untimed)
+	}
+	if r := w.contact(t, 0); !r.Erased() || r.Name != "" {
+		t.Errorf("told again: %+v", r)
+	}
+}
+
+// TestEraseOfOneOfSeveralSenders: an event about an account of several senders
+// is kept once, and is forgotten whichever of them forgets the person.
+func TestEraseOfOneOfSeveralSenders(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"bakery", "bakery-two"} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.Apply(t, strings.Replace(rig.Bakery, "id: bakery", "id: bakery-two", 1))
+			rig.Until(t, "both senders are known", func() bool {
+				s, err := w.desk.Senders.OfAccount(t.Context(), "messenger", account)
+				return err == nil && len(s) == 2
+			})
+			w.Settled(t, nil)
+			w.take(t, wrote(0, at(0), "my secret"), wrote(1, at(0), "another's words"))
+			got, err := w.desk.Erase(t.Context(), id, rig.Address(0), at(10))
+			if err != nil || got != (ingest.Erased{Events: 1, Complete: true}) {
+				t.Errorf("erased: %+v, %v", got, err)
+			}
+			if all := w.stored(t); strings.Contains(all, "my secret") || !strings.Contains(all, "another's words") {
+				t.Errorf("kept: %s", all)
+			}
+		})
+	}
+}
+
 // TestEraseCutShort: whoever is cut short before the events were forgotten, or
 // says so by an event, is not the last to know.
 func TestEraseCutShort(t *testing.T) {

@@ -24,7 +24,7 @@ const keptFor = 35 * 24 * time.Hour
 // what they say.
 const (
 	HeaderType    = "Carillon-Type"
-	HeaderContact = "Carillon-Contact" // sender.key; absent: about no contact
+	HeaderContact = "Carillon-Contact" // sender.key, once for each sender of the account; absent: about no contact
 )
 
 // Events returns the settings of the stream of events. A subject has one
@@ -99,7 +99,7 @@ const maxKept = 256 << 10
 // maxText bounds the text of an event that is too long otherwise.
 const maxText = 32 << 10
 
-func (d *Desk) message(e *event.Event, last uint64) (*nats.Msg, error) {
+func (d *Desk) message(ctx context.Context, e *event.Event, last uint64) (*nats.Msg, error) {
 	data, err := e.Encode()
 	if err == nil && len(data) > maxKept {
 		short := *e
@@ -111,8 +111,14 @@ func (d *Desk) message(e *event.Event, last uint64) (*nats.Msg, error) {
 	}
 	m := stream.Expect(place(d.Names, e), data, last)
 	m.Header.Set(HeaderType, string(e.Type))
-	if e.Sender != "" && e.Person != "" {
-		m.Header.Set(HeaderContact, contactHeader(e.Sender, d.Facts.Key(e.Sender, e.Person)))
+	about, _, err := d.assign(ctx, []event.Event{*e}) // an account of several senders has one event for all of them
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range about {
+		if a.Sender != "" && a.Person != "" {
+			m.Header.Add(HeaderContact, contactHeader(a.Sender, d.Facts.Key(a.Sender, a.Person)))
+		}
 	}
 	return m, nil
 }
@@ -193,7 +199,7 @@ func (d *Desk) keepBatch(ctx context.Context, events []*event.Event, first map[s
 		ms := make([]*nats.Msg, len(events))
 		for i, e := range events {
 			var err error
-			if ms[i], err = d.message(e, 0); err != nil {
+			if ms[i], err = d.message(ctx, e, 0); err != nil {
 				return 0, err
 			}
 		}
@@ -207,7 +213,7 @@ func (d *Desk) keepBatch(ctx context.Context, events []*event.Event, first map[s
 	}
 	kept := 0
 	for _, e := range events {
-		m, err := d.message(e, 0)
+		m, err := d.message(ctx, e, 0)
 		if err != nil {
 			return kept, err
 		}
@@ -221,7 +227,7 @@ func (d *Desk) keepBatch(ctx context.Context, events []*event.Event, first map[s
 			if err != nil {
 				return kept, err
 			}
-			if found && was.Type == e.Type {
+			if found && sameEvent(&was, e) {
 				first[m.Subject] = was.Time
 			}
 		}
@@ -251,12 +257,17 @@ func (d *Desk) missing(ctx context.Context, events []*event.Event, first map[str
 		if err != nil {
 			return nil, fmt.Errorf("events at %d: %w", m.Seq, err)
 		}
-		if was.Type == e.Type {
+		if sameEvent(&was, e) {
 			first[places[i]] = was.Time
 		}
 	}
 	return out, nil
 }
+
+// sameEvent tells whether e is what is kept, or was before its person was
+// erased. It happened when it was said to then: were it dated anew, a repeat
+// that has no time of its own would bring back who was forgotten.
+func sameEvent(kept, e *event.Event) bool { return kept.Type == e.Type || kept.Type == typeErased }
 
 // replace puts up to stream.MaxBatch deletions and edits in the place of what
 // they delete or edit, all at once where nobody else is at it, and returns how
@@ -303,7 +314,7 @@ func (d *Desk) replacements(ctx context.Context, events []*event.Event) (ms []*n
 			}
 			replaced = append(replaced, was)
 		}
-		m, err := d.message(e, there.Seq)
+		m, err := d.message(ctx, e, there.Seq)
 		if err != nil {
 			return nil, nil, err
 		}
