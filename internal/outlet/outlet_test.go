@@ -312,6 +312,37 @@ func TestRefusedPush(t *testing.T) {
 	c.check(t)
 }
 
+// TestDroppedMonth: a push whose month was dropped from the ledger before it was
+// taken is given up, and keeps no other waiting.
+func TestDroppedMonth(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	var mu sync.Mutex
+	status := 503
+	c := receiver(t, func(string, []outcome.Outcome) int { mu.Lock(); defer mu.Unlock(); return status })
+	h.endpoint(t, "crm", c, "")
+	lost := h.record(t, month, 0, 3)
+	stop := h.lead(t)
+	rig.Until(t, "a push waits", func() bool {
+		st, _, err := h.store.State(t.Context(), "crm")
+		return err == nil && len(st.Waiting) == 1 && st.Failures > 0
+	})
+	stop()
+	rig.Must(t, engines.JetStream.DeleteStream(t.Context(), h.Names.Ledger(month, 0)))
+	rig.Must(t, h.Ledger.Ensure(t.Context(), "202612", 0))
+	ids := h.record(t, "202612", 0, 3)
+	mu.Lock()
+	status = 200
+	mu.Unlock()
+	defer h.lead(t)()
+	c.has(t, ids)
+	rig.Until(t, "the lost push is given up", func() bool {
+		dead, err := h.store.Dead(t.Context(), "crm")
+		return err == nil && len(dead) == 1 && dead[0].Count == len(lost) && strings.Contains(dead[0].Error, "dropped")
+	})
+	c.check(t)
+}
+
 // TestGoneIsTurnedOff: by 410 nothing more is pushed, nothing is lost, and it
 // goes on when it is turned on. A replay brings all of it again.
 func TestGoneIsTurnedOff(t *testing.T) {

@@ -299,6 +299,15 @@ func (p *pump) try(ctx context.Context, i int) error {
 		return err
 	}
 	r, err := p.call(ctx, spec, p.st.Waiting[i])
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // an old month was dropped: the others must not wait for it
+		gone := p.st.Waiting[i]
+		gone.Error, p.dirty = "the ledger of its month was dropped", true
+		p.st.Waiting = slices.Delete(slices.Clone(p.st.Waiting), i, i+1)
+		if err := p.bury(ctx, gone); err != nil {
+			return err
+		}
+		return p.save(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -316,9 +325,7 @@ func (p *pump) try(ctx context.Context, i int) error {
 	was := p.st.Off
 	dead := p.st.failed(i, r, now, p.Patience, rand.Float64()) //nolint:gosec // spread, no secret
 	if dead != nil {
-		p.Counts.Dead.Add(1)
-		p.Log.WarnContext(ctx, "a push to an endpoint was given up", "endpoint", p.id, "push", dead.ID, "attempts", dead.Attempts, "error", dead.Error)
-		if err := p.Store.bury(ctx, p.id, *dead); err != nil {
+		if err := p.bury(ctx, *dead); err != nil {
 			return err
 		}
 	}
@@ -326,6 +333,13 @@ func (p *pump) try(ctx context.Context, i int) error {
 		p.Log.WarnContext(ctx, "an endpoint was turned off", "endpoint", p.id, "why", p.st.Off)
 	}
 	return p.save(ctx)
+}
+
+// bury puts a push among those that were given up.
+func (p *pump) bury(ctx context.Context, dead Push) error {
+	p.Counts.Dead.Add(1)
+	p.Log.WarnContext(ctx, "a push to an endpoint was given up", "endpoint", p.id, "push", dead.ID, "attempts", dead.Attempts, "error", dead.Error)
+	return p.Store.bury(ctx, p.id, dead)
 }
 
 // call makes one call. Its error says that the push could not be made up; what
