@@ -139,6 +139,13 @@ func lifeOfOutcomes(t *testing.T, c *client.Client) {
 	if e := must(c.Endpoint(ctx, "crm-bakery"))(t); !listed || e.ID != "crm-bakery" {
 		t.Errorf("listed %t; %+v", listed, e)
 	}
+	if e := must(c.DisableEndpoint(ctx, "crm-bakery"))(t); e.State != client.EndpointOff {
+		t.Errorf("turned off: %+v", e)
+	}
+	if e := must(c.EnableEndpoint(ctx, "crm-bakery"))(t); e.State != client.EndpointOn {
+		t.Errorf("turned on: %+v", e)
+	}
+	must(c.ReplayEndpoint(ctx, "crm-bakery", client.ReplayRequest{Dead: true}))(t)
 }
 
 // bulk is the warning on every broadcast over Messenger.
