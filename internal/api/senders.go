@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -11,8 +12,10 @@ import (
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/client"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
@@ -26,13 +29,17 @@ func (s *Server) senders(a *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	caller := access.Of(r.Context())
+	ids = slices.DeleteFunc(ids, func(id string) bool { return !access.Of(r.Context()).Sees(id) })
+	specs := make([]*sender.Spec, len(ids))
+	for i, id := range ids {
+		if specs[i], _, err = s.Defs.Sender(r.Context(), id); err != nil {
+			return err
+		}
+	}
+	paces := s.paces(r.Context(), specs)
 	return s.list(a, r, func(emit func(any) error) error {
-		for _, id := range ids {
-			if !caller.Sees(id) {
-				continue
-			}
-			v, err := s.senderOf(r.Context(), id, loads)
+		for i, spec := range specs {
+			v, err := s.senderOf(r.Context(), spec, loads, paces[i])
 			if err != nil {
 				return err
 			}
@@ -58,19 +65,40 @@ func (s *Server) loadedSender(ctx context.Context, id string) (client.Sender, er
 	if err != nil {
 		return client.Sender{}, err
 	}
-	return s.senderOf(ctx, id, loads)
-}
-
-func (s *Server) senderOf(ctx context.Context, id string, loads []lane.Load) (client.Sender, error) {
 	spec, _, err := s.Defs.Sender(ctx, id)
 	if err != nil {
 		return client.Sender{}, err
 	}
-	c, _, err := s.Facts.Control(ctx, facts.SenderControl, id)
+	return s.senderOf(ctx, spec, loads, s.paces(ctx, []*sender.Spec{spec})[0])
+}
+
+func (s *Server) senderOf(ctx context.Context, spec *sender.Spec, loads []lane.Load, pace int) (client.Sender, error) {
+	c, _, err := s.Facts.Control(ctx, facts.SenderControl, spec.ID)
 	if err != nil {
 		return client.Sender{}, err
 	}
-	return wireSender(spec, c, loads), nil
+	return wireSender(spec, c, loads, pace), nil
+}
+
+// paceTimeout is how long a list of senders waits for Redis, which may be away.
+const paceTimeout = time.Second
+
+// paces are the senders' paces below the full one, in percent; 0: full, or
+// Redis could not be asked, in which case nothing goes out anyway.
+func (s *Server) paces(ctx context.Context, of []*sender.Spec) []int {
+	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
+	defer cancel()
+	paces, err := s.Gate.Paces(ctx, of)
+	if err != nil {
+		s.Log.WarnContext(ctx, "the pace of senders could not be read", "error", err)
+		return make([]int, len(of))
+	}
+	for i, p := range paces {
+		if p == gate.FullPace {
+			paces[i] = 0
+		}
+	}
+	return paces
 }
 
 func (s *Server) pauseSender(a *answer, r *http.Request) error {

@@ -22,8 +22,8 @@ import (
 // The types of pkg/client are the wire's; everything here turns what a room
 // says into them, field by field, so that a room can change without the wire.
 
-func wireSender(n *sender.Spec, c facts.Control, loads []lane.Load) client.Sender {
-	out := client.Sender{ID: n.ID, State: client.SenderOpen, Since: c.At, Spec: wireSenderSpec(n)}
+func wireSender(n *sender.Spec, c facts.Control, loads []lane.Load, pace int) client.Sender {
+	out := client.Sender{ID: n.ID, State: client.SenderOpen, Since: c.At, Pace: pace, Spec: wireSenderSpec(n)}
 	if c.State == facts.Paused {
 		out.State, out.Reason, out.Why = client.SenderPaused, c.Reason, c.Why
 	}

@@ -126,10 +126,13 @@ type Result struct {
 	Then    Action
 	Code    int    // platform error code; 0: none
 	Subcode int    // platform error subcode; 0: none
+	App     bool   // with SlowSender: the app is too fast, not this account alone
 	Status  int    // HTTP status; 0: no answer
 	Detail  string // the platform's words, scrubbed of addresses and texts
 	TraceID string // the platform's own trace id (fbtrace_id)
-	Usage   int    // highest percentage of the usage headers, 0 to 100; 0 when absent
+	// Usage and AppUsage are the highest percentages that the usage headers name
+	// of the account's quotas and of the app's, 0 to 100; 0 when absent.
+	Usage, AppUsage int
 }
 
 // Platform sends messages. Implementations never retry a send, keep every

@@ -383,7 +383,7 @@ func openSender() client.Sender {
 }
 
 func sidelinedSender() client.Sender {
-	return client.Sender{ID: "kiosk", State: "open", Spec: client.SenderSpec{
+	return client.Sender{ID: "kiosk", State: "open", Pace: 45, Spec: client.SenderSpec{
 		Kind: "Sender", ID: "kiosk", Channel: "messenger", Account: "1234567891", Credential: "env:KIOSK_TOKEN", Weight: 3,
 	}, Load: &client.LaneLoad{Sources: 2, Claimed: 1, Waiting: 1499, Sidelined: &client.Sidelined{Reason: reason.OutcomeUnknown, Since: day(9, 58, 3)}}}
 }

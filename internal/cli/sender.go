@@ -102,6 +102,14 @@ func weight(v client.SenderSpec) string {
 	return console.Count(v.Weight)
 }
 
+// pace says how much of its rate a sender uses, where it is not all of it.
+func pace(v client.Sender) string {
+	if v.Pace == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d %% of the rate, since the platform found it too fast; it comes back by itself", v.Pace)
+}
+
 // senderState is sidelined for an open sender of which only single messages
 // are tried.
 func senderState(v client.Sender) string {
@@ -156,7 +164,7 @@ func writeSender(t *console.Terminal, v client.Sender) error {
 	}
 	fs := []field{
 		{"why", whyPaused(v)}, {"since", stamp(v.Since)}, {"channel", v.Spec.Channel}, {"account", v.Spec.Account}, {"credential", v.Spec.Credential},
-		{"app secret", v.Spec.AppSecret}, {"capabilities", strings.Join(v.Spec.Capabilities, ", ")}, {"rate", senderRate(v.Spec)}, {"weight", weight(v.Spec)},
+		{"app secret", v.Spec.AppSecret}, {"capabilities", strings.Join(v.Spec.Capabilities, ", ")}, {"rate", senderRate(v.Spec)}, {"pace", pace(v)}, {"weight", weight(v.Spec)},
 		{"batch", ifSo(v.Spec.Batch, "Graph batches")}, {"timezone", v.Spec.Timezone}, {"quiet hours", quiet}, {"ad window", window},
 	}
 	if e := v.Enforcement; e != nil {

@@ -57,7 +57,7 @@ func (r *run) asBatch(ctx context.Context, tasks []*task) {
 func (r *run) againAsBatch(ctx context.Context, c rate.Charge, tasks []*task, round int) (gate.Slots, bool) {
 	if round < maxRounds && ctx.Err() == nil {
 		r.Stats.Takes.Add(1)
-		if s, err := r.Gate.Take(ctx, gate.Ask{Sender: r.source.Sender, Charge: c, Units: gate.Ones(1), Lead: minLead}); err == nil && len(s.Slots) == 1 {
+		if s, err := r.Gate.Take(ctx, gate.Ask{Sender: r.source.Sender, App: r.app, Charge: c, Units: gate.Ones(1), Lead: minLead}); err == nil && len(s.Slots) == 1 {
 			for _, t := range tasks {
 				t.slot = s.Slots[0]
 			}

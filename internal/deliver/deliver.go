@@ -132,6 +132,7 @@ type run struct {
 	sender  *sender.Spec
 	to      channel.Platform
 	account channel.Account
+	app     string // names whose quota the calls share with other senders; empty: nobody's
 	trace   string
 }
 
@@ -190,7 +191,7 @@ func (r *run) prepare(ctx context.Context, e job.Envelope) bool {
 		r.giveBack(ctx, e.Jobs, time.Now().Add(gate.Retry), reason.FactsUnavailable)
 		return false
 	}
-	r.to = r.Platform(r.sender.Channel)
+	r.to, r.app = r.Platform(r.sender.Channel), r.sender.App()
 	if r.account, err = r.Account(r.sender); err != nil {
 		r.pause(ctx, time.Now(), reason.CredentialInvalid, err.Error())
 		r.giveBack(ctx, e.Jobs, time.Now().Add(gate.Retry), reason.CredentialInvalid)
@@ -262,7 +263,7 @@ func (r *run) commit(ctx context.Context, entries []*ledger.Append) {
 // slots takes a slot for each task, or for all of them together, and gives
 // those that got none back to their lane. It returns the tasks that have one.
 func (r *run) slots(ctx context.Context, c rate.Charge, together bool, tasks []*task) (gate.Slots, []*task) {
-	ask := gate.Ask{Sender: r.source.Sender, Charge: c, Units: units(tasks), Lead: r.lead()}
+	ask := gate.Ask{Sender: r.source.Sender, App: r.app, Charge: c, Units: units(tasks), Lead: r.lead()}
 	if together {
 		ask.Units = gate.Ones(1)
 	}

@@ -44,6 +44,7 @@ func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Resu
 		}
 	}
 	r.learned(ctx, tasks, results)
+	r.adapt(ctx, results)
 	if slow > 0 {
 		if err := r.Gate.Slow(ctx, r.source.Sender, slow); err != nil {
 			r.Log.WarnContext(ctx, "a sender could not be slowed down", "sender", r.source.Sender, "error", err)

@@ -119,7 +119,7 @@ func (r *run) again(ctx context.Context, c rate.Charge, tasks, late []*task, rou
 	err := errors.New("too many rounds")
 	if round < maxRounds && ctx.Err() == nil {
 		r.Stats.Takes.Add(1)
-		s, err = r.Gate.Take(ctx, gate.Ask{Sender: r.source.Sender, Charge: c, Units: units(late), Lead: minLead})
+		s, err = r.Gate.Take(ctx, gate.Ask{Sender: r.source.Sender, App: r.app, Charge: c, Units: units(late), Lead: minLead})
 	}
 	if err != nil {
 		s = gate.Slots{}

@@ -40,7 +40,10 @@ type Gate struct {
 	view *facts.View
 
 	take, give, slow, strike *redis.Script
+	cut, paces               *redis.Script
 	back, lost, found        *redis.Script // of budgets
+
+	lastEased sync.Map // name of a pace → when this process last had it eased
 }
 
 // New returns a gate over a projection and a rulebook.
@@ -48,6 +51,7 @@ func New(rdb redis.UniversalClient, keys facts.Keys, view *facts.View, book *pol
 	return &Gate{
 		Rules: NewRules(book), rdb: rdb, keys: keys, view: view,
 		take: takeScript(), give: giveScript(), slow: slowScript(), strike: strikeScript(),
+		cut: cutScript(), paces: pacesScript(),
 		back: returnScript(), lost: lostScript(), found: foundScript(),
 	}
 }

@@ -24,7 +24,8 @@ type Slot struct{ From, Until time.Time }
 // Ask is what slots are asked for: one call for each entry of Units.
 type Ask struct {
 	Sender string
-	Charge rate.Charge   // of a call that counts as one
+	App    string        // whose pace counts beside the sender's; empty: none
+	Charge rate.Charge   // of a call that counts as one, at the full pace
 	Units  []int         // how much each call counts: segments of a text message, 1 elsewhere
 	Lead   time.Duration // what the caller has to do before it can use one
 	Budget Budget        // what the units are taken from; zero: nothing, or they were before
@@ -36,7 +37,7 @@ type Slots struct {
 	Place time.Time // where there is a call without: when to ask again
 	Spent bool      // where there is a call without: the day's budget is why, not the rate
 	left  int64     // the TAT that was left behind, for a refund
-	cost  int64     // of each, µs
+	cost  int64     // of each, as it was charged, µs
 }
 
 // Ones asks for n calls that count as one each.
@@ -52,14 +53,15 @@ func Ones(n int) []int {
 // longest wait of the first one's and fit into the day's budget, and the time of
 // the place of the one behind them. The first one's is not given either where it
 // is further away than the longest wait. The arithmetic is that of rate.Take.
+// A pace below the full one makes each unit that much dearer, and nothing else.
 // Before the epoch opened slots may have been given that nobody remembers, so
 // the first one rests that long (rate.After).
 //
-//	KEYS  meta, rate, slow, budget
+//	KEYS  meta, rate, slow, budget, pace, the app's pace
 //	ARGV  epoch, cost of a unit (µs), tolerance (µs), longest wait (µs), rest (µs), lead (µs), budget (0: none), day, units…
-//	reply {now, TAT left, place or 0, 1 where the budget is why, slot…}, or {} when the epoch is another or the budget is not known
+//	reply {now, TAT left, place or 0, 1 where the budget is why, cost charged, slot…}, or {} when the epoch is another or the budget is not known
 func takeScript() *redis.Script {
-	return redis.NewScript(`
+	return redis.NewScript(paceLua() + `
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'opened')
 if m[1] ~= ARGV[1] or not m[2] then return {} end
 local t = redis.call('TIME')
@@ -71,11 +73,13 @@ if budget > 0 then
   if epoch ~= ARGV[1] or day > ARGV[8] then return {} end
   if day == ARGV[8] then spent = tonumber(n) end
 end
+local paces = redis.call('MGET', KEYS[5], KEYS[6])
+cost = math.ceil(cost * 100 / math.min((pace(paces[1], now)), (pace(paces[2], now))))
 local slow = tonumber(redis.call('GET', KEYS[3]) or '0')
 local tat = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(m[2]) + tonumber(ARGV[5]), slow + tolerance)
 local first = math.max(ask, tat - tolerance)
-if first - now > wait then return {now, tat, first, 0} end
-local out = {now, 0, 0, 0}
+if first - now > wait then return {now, tat, first, 0, cost} end
+local out = {now, 0, 0, 0, cost}
 for i = 9, #ARGV do
   local units, slot = tonumber(ARGV[i]), math.max(ask, tat - tolerance)
   if slot - first > wait then out[3] = slot break end
@@ -84,7 +88,7 @@ for i = 9, #ARGV do
   out[#out + 1] = slot
 end
 out[2] = tat
-if #out > 4 then
+if #out > 5 then
   redis.call('SET', KEYS[2], string.format('%.0f', tat), 'PX', math.ceil((tat - now) / 1000) + 1000)
   if budget > 0 then redis.call('SET', KEYS[4], ARGV[1] .. ' ' .. ARGV[8] .. ' ' .. string.format('%.0f', spent), 'PX', 172800000) end
 end
@@ -133,12 +137,13 @@ func (g *Gate) Take(ctx context.Context, a Ask) (Slots, error) {
 		args = append(args, n)
 	}
 	sent := time.Now()
-	raw, err := g.take.Run(ctx, g.rdb, []string{g.keys.Meta(), g.keys.Rate(a.Sender), g.slowKey(a.Sender), g.budgetKey(a.Budget)}, args...).Int64Slice()
+	keys := append([]string{g.keys.Meta(), g.keys.Rate(a.Sender), g.slowKey(a.Sender), g.budgetKey(a.Budget)}, g.paceKeys(a.Sender, a.App)...)
+	raw, err := g.take.Run(ctx, g.rdb, keys, args...).Int64Slice()
 	received := time.Now()
 	if err != nil {
 		return Slots{}, fmt.Errorf("take slots: %w", err)
 	}
-	const head = 4
+	const head = 5
 	switch {
 	case len(raw) == 0:
 		return Slots{}, facts.ErrRebuilding
@@ -146,7 +151,7 @@ func (g *Gate) Take(ctx context.Context, a Ask) (Slots, error) {
 		return Slots{}, errors.New("take slots: malformed answer")
 	}
 	delay := func(at int64) time.Duration { return time.Duration(at-raw[0]) * time.Microsecond }
-	s := Slots{Slots: make([]Slot, len(raw)-head), left: raw[1], cost: a.Charge.Cost}
+	s := Slots{Slots: make([]Slot, len(raw)-head), left: raw[1], cost: raw[4]}
 	for i := range s.Slots {
 		s.Slots[i].From, s.Slots[i].Until = rate.Usable(sent, received, delay(raw[head+i]))
 	}

@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -19,7 +20,8 @@ import (
 )
 
 // The script is rate.Take: from the state that it left behind, the slots of
-// the next call are those that the arithmetic gives.
+// the next call are those that the arithmetic gives, at the cost that the pace
+// makes of each.
 func TestSlotsAreThoseOfTake(t *testing.T) {
 	r := rig.Open(t, engines)
 	r.Project(t, nil)
@@ -41,15 +43,18 @@ func TestSlotsAreThoseOfTake(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rig.Must(t, rdb.Del(t.Context(), r.Keys.Rate("bakery")).Err())
 		per := rapid.IntRange(1, 5000).Draw(rt, "per second")
-		c := rate.Limit{PerSecond: per, Burst: rapid.IntRange(1, per).Draw(rt, "burst")}.Call()
+		asked := rate.Limit{PerSecond: per, Burst: rapid.IntRange(1, per).Draw(rt, "burst")}.Call()
 		for range rapid.IntRange(1, 12).Draw(rt, "calls") {
 			n := rapid.IntRange(1, 50).Draw(rt, "n")
 			lead := time.Duration(rapid.IntRange(0, 400).Draw(rt, "lead")) * time.Millisecond
+			pace := rapid.OneOf(rapid.Just(int64(100)), rapid.Int64Range(5, 100)).Draw(rt, "pace")
+			rig.Must(t, rdb.Set(t.Context(), r.Keys.Rate("bakery")+":pace", fmt.Sprint(pace, " ", time.Now().Add(time.Hour).UnixMicro(), " 0"), 0).Err())
+			c := rate.Charge{Cost: (asked.Cost*100 + pace - 1) / pace, Tolerance: asked.Tolerance}
 			// Since the epoch opened, what went before it still counts.
 			rest := rate.After(opened, gate.MaxWait.Microseconds(), c.Tolerance)
 			before := rate.State{TAT: max(tat(rt), rest.TAT)}
 			sent := time.Now()
-			s, err := r.Gate.Take(t.Context(), gate.Ask{Sender: "bakery", Charge: c, Units: gate.Ones(n), Lead: lead})
+			s, err := r.Gate.Take(t.Context(), gate.Ask{Sender: "bakery", Charge: asked, Units: gate.Ones(n), Lead: lead})
 			received := time.Now()
 			if err != nil {
 				rt.Fatal(err)

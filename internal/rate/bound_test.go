@@ -105,6 +105,21 @@ func TestSingleCallsStayWithinTheRate(t *testing.T) {
 	})
 }
 
+// Calls that are charged more than they must be, each as it pleases, stay
+// within the rate all the same: a pace can't break it.
+func TestDearerCallsStayWithinTheRate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := drawLimit(t)
+		c := l.Call()
+		calls := history(t, c.Cost, func() (Charge, int) {
+			return Charge{Cost: c.Cost * rapid.Int64Range(100, 2000).Draw(t, "percent") / 100, Tolerance: c.Tolerance}, 1
+		})
+		if got := busiest(calls); got > l.PerSecond {
+			t.Fatalf("%+v: %d in a second", l, got)
+		}
+	})
+}
+
 func TestBatchesStayWithinTheRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := drawLimit(t)

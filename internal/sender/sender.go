@@ -4,6 +4,8 @@
 package sender
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -87,6 +89,17 @@ func (u Unknown) validate() error {
 		return fmt.Errorf("unknown likely_after %q: want a duration from 1m to 168h, such as 10m", u.LikelyAfter)
 	}
 	return nil
+}
+
+// App names the app that the sender calls by, as far as its document tells it:
+// senders with the same app_secret reference are of one app. It has a '~', which
+// no sender's id has, and tells nothing of the reference. Empty: none is named.
+func (s *Spec) App() string {
+	if s.AppSecret == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(s.AppSecret))
+	return "app~" + hex.EncodeToString(sum[:8])
 }
 
 // Rate is the sender's cap on calls.

@@ -16,6 +16,19 @@ func spec(edit func(*Spec)) *Spec {
 	return s
 }
 
+// Senders with one reference are of one app, and its name can't be a sender's.
+func TestApp(t *testing.T) {
+	t.Parallel()
+	app := func(ref string) string { return spec(func(s *Spec) { s.AppSecret = ref }).App() }
+	if a := app(""); a != "" {
+		t.Errorf("no app secret names the app %q", a)
+	}
+	a, b := app("env:APP"), app("file:/run/secrets/app")
+	if a != app("env:APP") || a == b || ValidID(a) || strings.Contains(a, "APP") {
+		t.Errorf("apps %q and %q", a, b)
+	}
+}
+
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	const account = ": want the Page id or the Instagram account id"

@@ -79,6 +79,10 @@ type Sender struct {
 	Spec   SenderSpec  `json:"spec"`
 	Load   *LaneLoad   `json:"load,omitempty"` // nil: it has no lane, since nothing was launched from it
 
+	// Pace is the percentage of its rate that the sender uses while the
+	// platform finds it too fast, 5 to 99. 0: all of it, or it can't be told.
+	Pace int `json:"pace,omitempty"`
+
 	// Enforcement is what the platform did to the account; nil: nothing is
 	// known. A warning stops nothing; a block pauses an open sender.
 	Enforcement *Enforcement `json:"enforcement,omitempty"`

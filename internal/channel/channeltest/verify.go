@@ -67,8 +67,10 @@ func wellFormed(r channel.Result) error {
 		return fmt.Errorf("unknown with reason %q: want %q", r.Reason, reason.OutcomeUnknown)
 	case r.Outcome == channel.Unknown && r.Action != channel.DeadLetter:
 		return fmt.Errorf("unknown with action %v: nothing may be done with it", r.Action)
-	case r.Usage < 0 || r.Usage > 100:
-		return fmt.Errorf("usage is %d percent", r.Usage)
+	case min(r.Usage, r.AppUsage) < 0 || max(r.Usage, r.AppUsage) > 100:
+		return fmt.Errorf("usage is %d percent, the app's %d", r.Usage, r.AppUsage)
+	case r.App && r.Action != channel.SlowSender:
+		return fmt.Errorf("it is about the app, yet asks for %v", r.Action)
 	case r.After < 0 || r.Limit < 0:
 		return fmt.Errorf("after %v, limit %d: want none below 0", r.After, r.Limit)
 	}

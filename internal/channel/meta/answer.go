@@ -178,14 +178,14 @@ func (rules rulebook) refusal(status int, g graphError, ms []channel.Message) ch
 func refused(rule *Rule, status int) channel.Result {
 	return channel.Result{
 		Outcome: channel.Refused, Action: rule.Action, Reason: rule.Reason,
-		After: rule.After, Limit: rule.Limit, Then: rule.Then, Status: status,
+		After: rule.After, Limit: rule.Limit, Then: rule.Then, App: rule.App, Status: status,
 	}
 }
 
 // add completes r with what the usage headers say. A named time to regain access
 // outlasts the table's.
 func (u usage) add(r channel.Result) channel.Result {
-	r.Usage = u.percent
+	r.Usage, r.AppUsage = u.percent, u.app
 	if r.Action == channel.SlowSender {
 		r.After = max(r.After, u.regain)
 	}

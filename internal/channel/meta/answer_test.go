@@ -167,8 +167,8 @@ func TestUsageOutlastsTheTable(t *testing.T) {
 		{time.Hour, channel.Result{Outcome: channel.Accepted, MessageID: "m"}, 0},
 		{time.Hour, channel.Result{Outcome: channel.Refused, Action: channel.Retry, After: time.Second}, time.Second},
 	} {
-		if r := (usage{percent: 42, regain: c.regain}).add(c.r); r.After != c.want || r.Usage != 42 {
-			t.Errorf("regain %v: after %v, usage %d; want %v, 42", c.regain, r.After, r.Usage, c.want)
+		if r := (usage{app: 7, percent: 42, regain: c.regain}).add(c.r); r.After != c.want || r.Usage != 42 || r.AppUsage != 7 {
+			t.Errorf("regain %v: after %v, usage %d and %d; want %v, 42 and 7", c.regain, r.After, r.Usage, r.AppUsage, c.want)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func TestSendOnTheWire(t *testing.T) {
 		io.WriteString(w, `{"recipient_id":"998877665544","message_id":"m_1"}`)
 	})
 	r := open(t, Options{BaseURL: s.URL}).Send(t.Context(), account(), hello[0])
-	if want := (channel.Result{Outcome: channel.Accepted, MessageID: "m_1", Status: 200, Usage: 28}); r != want {
+	if want := (channel.Result{Outcome: channel.Accepted, MessageID: "m_1", Status: 200, AppUsage: 28}); r != want {
 		t.Errorf("got %+v, want %+v", r, want)
 	}
 	if got.Method != "POST" || got.Proto != "HTTP/1.1" || got.RequestURI != "/v25.0/1234567890/messages?appsecret_proof="+appsecretProof {

@@ -20,6 +20,7 @@ type Rule struct {
 	After     time.Duration  // as channel.Result.After
 	Limit     int            // as channel.Result.Limit
 	Then      channel.Action // as channel.Result.Then
+	App       bool           // as channel.Result.App
 	MaybeSent bool           // the error says that the message may be out: never a refusal
 }
 
@@ -52,7 +53,7 @@ var errorTable = [...]Rule{
 	{Code: 2, Subcode: Any, Meaning: "unexpected error, or the person has blocked the sender", Action: channel.Retry, Reason: reason.PlatformRejected, After: shortly, Limit: few, Then: channel.BlockContact},
 	{Code: 2, Subcode: 2018344, Meaning: "the page has not accepted the contact terms that labels need", Action: channel.PauseSender, Reason: reason.FeatureRestricted},
 	{Code: 3, Subcode: Any, Meaning: "the service has a problem", Action: channel.Retry, Reason: reason.PlatformRejected, After: shortly, Limit: few},
-	{Code: 4, Subcode: Any, Meaning: "the app sends too many requests", Action: channel.SlowSender, Reason: reason.RateCapped, After: slowed},
+	{Code: 4, Subcode: Any, Meaning: "the app sends too many requests", Action: channel.SlowSender, Reason: reason.RateCapped, After: slowed, App: true},
 	{Code: 4, Subcode: 2018022, Meaning: "too many sends to phone numbers", Action: channel.Retry, Reason: reason.RateCapped, After: slowed},
 	{Code: 4, Subcode: 2018354, Meaning: "a marketing message before its minimum delay", Action: channel.Retry, Reason: reason.TokenCooldown, After: dayOff},
 	{Code: 9, Subcode: 2018352, Meaning: "too many opt-in requests", Reason: reason.PlatformRejected},

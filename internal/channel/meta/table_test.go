@@ -86,6 +86,8 @@ func TestTableRowsAreWhole(t *testing.T) {
 			t.Errorf("%d/%d: %v without a wait", r.Code, r.Subcode, r.Action)
 		case (r.Action == channel.ThreadBusy || r.Action == channel.Retry && r.Reason == reason.PlatformRejected) && r.Limit < 2:
 			t.Errorf("%d/%d: %v without an end", r.Code, r.Subcode, r.Action)
+		case r.App != (r.Action == channel.SlowSender && r.Code == 4):
+			t.Errorf("%d/%d: of the app is %v; only code 4 is its request limit", r.Code, r.Subcode, r.App)
 		case r.Then != channel.DeadLetter && r.Limit == 0:
 			t.Errorf("%d/%d: then %v is never reached", r.Code, r.Subcode, r.Then)
 		}

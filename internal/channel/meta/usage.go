@@ -16,14 +16,19 @@ const (
 
 // usage is what the usage headers of an answer say.
 type usage struct {
-	percent int           // the highest of all percentages, 0 to 100
+	app     int           // the highest percentage of the app's quotas, 0 to 100
+	percent int           // the highest of all others: of the page and its business
 	regain  time.Duration // the longest time to regain access; 0: none named
 }
 
 // readUsage reads X-App-Usage, X-Page-Usage and X-Business-Use-Case-Usage.
 func readUsage(h http.Header) usage {
 	var u usage
-	for _, name := range [...]string{"X-App-Usage", "X-Page-Usage", "X-Business-Use-Case-Usage"} {
+	for _, value := range h["X-App-Usage"] {
+		u.read(value)
+	}
+	u.app, u.percent = u.percent, 0
+	for _, name := range [...]string{"X-Page-Usage", "X-Business-Use-Case-Usage"} {
 		for _, value := range h[name] {
 			u.read(value)
 		}

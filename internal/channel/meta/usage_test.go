@@ -17,22 +17,22 @@ func TestReadUsage(t *testing.T) {
 		want                      usage
 	}{
 		{name: "none"},
-		{name: "app", app: `{"call_count":28,"total_time":25,"total_cputime":26}`, want: usage{percent: 28}},
-		{name: "page", app: `{"call_count":28}`, page: `{"call_count":1,"total_time":95,"total_cputime":3}`, want: usage{percent: 95}},
+		{name: "app", app: `{"call_count":28,"total_time":25,"total_cputime":26}`, want: usage{app: 28}},
+		{name: "page", app: `{"call_count":28}`, page: `{"call_count":1,"total_time":95,"total_cputime":3}`, want: usage{app: 28, percent: 95}},
 		{name: "business", business: `{"1":[{"type":"messenger","call_count":100,"total_cputime":25,"total_time":25,"estimated_time_to_regain_access":19}]}`,
 			want: usage{percent: 100, regain: 19 * time.Minute}},
 		{name: "two businesses", business: `{"1":[{"estimated_time_to_regain_access":19},{"estimated_time_to_regain_access":3}],"2":[{"call_count":7,"estimated_time_to_regain_access":20}]}`,
 			want: usage{percent: 7, regain: 20 * time.Minute}},
-		{name: "beyond the range", app: `{"call_count":101}`, business: `{"1":[{"estimated_time_to_regain_access":1441}]}`, want: usage{percent: 100, regain: 24 * time.Hour}},
-		{name: "at its end", app: `{"call_count":99}`, business: `{"1":[{"estimated_time_to_regain_access":1440}]}`, want: usage{percent: 99, regain: 24 * time.Hour}},
-		{name: "fraction", app: `{"call_count" : 99.2 }`, want: usage{percent: 100}},
-		{name: "overflow", app: `{"call_count":99999999999999999999999999}`, want: usage{percent: 100}},
-		{name: "negative", app: `{"call_count":-5,"total_time":3}`, want: usage{percent: 3}},
+		{name: "beyond the range", app: `{"call_count":101}`, business: `{"1":[{"estimated_time_to_regain_access":1441}]}`, want: usage{app: 100, regain: 24 * time.Hour}},
+		{name: "at its end", app: `{"call_count":99}`, business: `{"1":[{"estimated_time_to_regain_access":1440}]}`, want: usage{app: 99, regain: 24 * time.Hour}},
+		{name: "fraction", app: `{"call_count" : 99.2 }`, want: usage{app: 100}},
+		{name: "overflow", app: `{"call_count":99999999999999999999999999}`, want: usage{app: 100}},
+		{name: "negative", app: `{"call_count":-5,"total_time":3}`, want: usage{app: 3}},
 		{name: "no number", app: `{"call_count":"50","total_time":null}`},
 		{name: "another key", app: `{"call_counter":50,"x":"call_count"}`},
 		{name: "escaped quote", app: `{"a\"call_count":50}`},
-		{name: "cut", app: `{"call_count":50,"total_ti`, want: usage{percent: 50}},
-		{name: "cut after a backslash", app: `{"call_count":50,"a\`, want: usage{percent: 50}},
+		{name: "cut", app: `{"call_count":50,"total_ti`, want: usage{app: 50}},
+		{name: "cut after a backslash", app: `{"call_count":50,"a\`, want: usage{app: 50}},
 	} {
 		h := http.Header{}
 		for name, value := range map[string]string{"X-App-Usage": c.app, "X-Page-Usage": c.page, "X-Business-Use-Case-Usage": c.business} {
