@@ -70,7 +70,7 @@ type Account func(s *sender.Spec) (channel.Account, error)
 // Uses says who has a permission that serves once.
 type Uses interface {
 	// Claim asks for a permission and returns the job that has it.
-	Claim(ctx context.Context, permission string, id job.ID) (owner string, err error)
+	Claim(ctx context.Context, account, permission string, id job.ID) (owner string, err error)
 }
 
 // Effects are what an answer asks for beyond its own job.

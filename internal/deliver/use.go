@@ -23,7 +23,7 @@ func (r *run) use(ctx context.Context, tasks []*task) []*task {
 	var asked sync.WaitGroup
 	for i, t := range tasks {
 		asked.Go(func() {
-			owners[i], errs[i] = r.Uses.Claim(ctx, t.decision.Uses.ID, r.source.Job(t.ref.Contact))
+			owners[i], errs[i] = r.Uses.Claim(ctx, r.sender.Account, t.decision.Uses.ID, r.source.Job(t.ref.Contact))
 		})
 	}
 	asked.Wait()

@@ -84,7 +84,7 @@ func TestTwoBroadcastsCantSpendOnePermission(t *testing.T) {
 		w.commented()
 		w.b = w.private("second")
 		for i, k := range w.keys {
-			if _, err := w.worker.Uses.Claim(t.Context(), "comment-"+rig.Address(i), job.Source{Month: "202611", Sender: "bakery", Name: "first~1"}.Job(k)); err != nil {
+			if _, err := w.worker.Uses.Claim(t.Context(), "1234567890", "comment-"+rig.Address(i), job.Source{Month: "202611", Sender: "bakery", Name: "first~1"}.Job(k)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -107,9 +107,10 @@ func (n Names) UsesStream() string { return n.stream("USES") }
 // AllUses matches every permission that was used.
 func (n Names) AllUses() string { return n.subject("uses.>") }
 
-// Use is the subject of one permission of a sender, such as a comment's id.
-func (n Names) Use(sender, permission string) string {
-	return n.subject("uses." + sender + "." + hashed(permission, 16))
+// Use is the subject of one permission that an account of a platform has, such
+// as a comment's id. Two senders that are one account share it.
+func (n Names) Use(account, permission string) string {
+	return n.subject("uses." + account + "." + hashed(permission, 16))
 }
 
 // hashed makes a token of text that may hold anything, from the first n bytes

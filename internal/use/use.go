@@ -61,11 +61,11 @@ func Open(ctx context.Context, nc *nats.Conn, p stream.Provider, names subject.N
 	return &Store{nc: nc, names: names}, nil
 }
 
-// Claim asks for a permission of the job's sender, named by its id, and
-// returns the job that has it: this one, or one that was earlier. After an
+// Claim asks for a permission that an account of a platform has, named by its
+// id, for a job, and returns the job that has it: this one, or one that was earlier. After an
 // error it may be this one all the same; nothing must be sent then.
-func (s *Store) Claim(ctx context.Context, permission string, id job.ID) (owner string, err error) {
-	name := s.names.Use(id.Sender, permission)
+func (s *Store) Claim(ctx context.Context, account, permission string, id job.ID) (owner string, err error) {
+	name := s.names.Use(account, permission)
 	mine := id.String()
 	_, refused := stream.Publish(ctx, s.nc, stream.Expect(name, []byte(mine), 0))
 	if refused == nil {

@@ -42,7 +42,7 @@ func TestOneOwner(t *testing.T) {
 		var all sync.WaitGroup
 		for i, a := range asks {
 			all.Go(func() {
-				owners[i], errs[i] = s.Claim(t.Context(), strconv.Itoa(round)+"/"+strconv.Itoa(a.permission), jobOf("bakery", a.broadcast))
+				owners[i], errs[i] = s.Claim(t.Context(), "1234", strconv.Itoa(round)+"/"+strconv.Itoa(a.permission), jobOf("bakery", a.broadcast))
 			})
 		}
 		all.Wait()
@@ -68,14 +68,15 @@ func TestOneOwner(t *testing.T) {
 	})
 }
 
-// TestPermissionsOfTwoSenders are two, whatever they are called.
-func TestPermissionsOfTwoSenders(t *testing.T) {
+// TestPermissionsOfTwoAccounts are two, whatever they are called; senders that
+// are one account share theirs.
+func TestPermissionsOfTwoAccounts(t *testing.T) {
 	r := rig.Open(t, engines)
 	s, err := use.Open(t.Context(), engines.NATS, r.Streams, r.Names)
 	rig.Must(t, err)
-	for _, sender := range []string{"bakery", "smithy"} {
-		if owner, err := s.Claim(t.Context(), "c.1 > *", jobOf(sender, 1)); err != nil || owner != jobOf(sender, 1).String() {
-			t.Errorf("%s: %q, %v", sender, owner, err)
+	for _, c := range []struct{ account, sender, owner string }{{"12", "bakery", "bakery"}, {"34", "smithy", "smithy"}, {"12", "cafe", "bakery"}} {
+		if owner, err := s.Claim(t.Context(), c.account, "c.1 > *", jobOf(c.sender, 1)); err != nil || owner != jobOf(c.owner, 1).String() {
+			t.Errorf("%s of %s: %q, %v", c.sender, c.account, owner, err)
 		}
 	}
 }
