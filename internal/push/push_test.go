@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,14 +56,14 @@ func TestCheckSecret(t *testing.T) {
 // receiver takes pushes as a user's program would, by the official library.
 type receiver struct {
 	*httptest.Server
-	got []http.Header
+	calls atomic.Int64
 }
 
 func listen(t *testing.T, handle http.HandlerFunc) *receiver {
 	t.Helper()
 	r := &receiver{}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		r.got = append(r.got, req.Header)
+		r.calls.Add(1)
 		handle(w, req)
 	}))
 	t.Cleanup(r.Close)
@@ -98,8 +99,8 @@ func TestReceiverVerifies(t *testing.T) {
 		}
 	})
 	res := newClient(t).Push(t.Context(), Message{URL: r.URL + "/in?token=x", AllowPrivate: true, ID: "msg_1", At: time.Now(), Body: []byte(`{"a":"ü"}`), Secrets: []secret.Text{older, newer}})
-	if !res.Taken() || res.Status != 200 || len(r.got) != 1 {
-		t.Fatalf("%+v, called %d times", res, len(r.got))
+	if !res.Taken() || res.Status != 200 || r.calls.Load() != 1 {
+		t.Fatalf("%+v, called %d times", res, r.calls.Load())
 	}
 	if len(verdicts) != 3 || verdicts["older"] != nil || verdicts["newer"] != nil || verdicts["other"] == nil {
 		t.Errorf("verified: %v", verdicts)
@@ -144,8 +145,8 @@ func TestAnswers(t *testing.T) {
 			if c.err != "" && !strings.Contains(res.Err.Error(), c.err) {
 				t.Errorf("%v, want %q", res.Err, c.err)
 			}
-			if len(r.got) != 1 {
-				t.Errorf("called %d times", len(r.got))
+			if r.calls.Load() != 1 {
+				t.Errorf("called %d times", r.calls.Load())
 			}
 		})
 	}
@@ -180,8 +181,8 @@ func TestPrivateIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", host, res.Err)
 		}
 	}
-	if len(r.got) != 0 {
-		t.Errorf("called %d times", len(r.got))
+	if r.calls.Load() != 0 {
+		t.Errorf("called %d times", r.calls.Load())
 	}
 }
 
