@@ -93,6 +93,7 @@ func tries() map[string]try {
 
 		"GET /v1/senders/{id}/reviews":           {operator, hidden, "/v1/senders/SENDER/reviews", ""},
 		"POST /v1/senders/{id}/reviews":          {operator, hidden, "/v1/senders/SENDER/reviews", `{"contact":"9","decision":"keep"}`},
+		"POST /v1/senders/{id}/labels/pull":      {operator, hidden, "/v1/senders/SENDER/labels/pull", ""},
 		"POST /v1/senders/{id}/contacts/erase":   {operator, hidden, "/v1/senders/SENDER/contacts/erase", `{"contact":"9"}`},
 		"POST /v1/senders/{id}/contacts/changes": {operator, hidden, "/v1/senders/SENDER/contacts/changes", `{"contacts":[{"contact":"9","name":"x"}]}`},
 	}

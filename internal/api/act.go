@@ -35,6 +35,7 @@ func verbs() map[string]string {
 		"/v1/tokens":                 "create-token",
 		"/v1/tokens/{id}/revoke":     "revoke-token",
 
+		"/v1/senders/{id}/labels/pull":      "pull-labels",
 		"/v1/senders/{id}/contacts/changes": "change-contacts",
 		"/v1/senders/{id}/contacts/erase":   "erase-contact",
 		"/v1/events":                        "events",

@@ -142,7 +142,7 @@ func TestSchemasAreTheTypes(t *testing.T) {
 	schemas := doc["components"].(object)["schemas"].(object)
 	for name, v := range map[string]any{
 		"Problem": client.Problem{}, "ApplyResult": client.ApplyResult{}, "Sender": client.Sender{}, "MovedSender": client.MovedSender{},
-		"SenderSpec": client.SenderSpec{}, "ImportCounts": client.ImportProgress{}, "ImportEvent": client.ImportEvent{},
+		"SenderSpec": client.SenderSpec{}, "Labels": client.Labels{}, "ImportCounts": client.ImportProgress{}, "ImportEvent": client.ImportEvent{},
 		"OptOutRequest": client.OptOutRequest{}, "OptOutResult": client.OptOutResult{}, "BroadcastSpec": client.BroadcastSpec{},
 		"Broadcast": client.Broadcast{}, "Stopped": client.Stopped{}, "Progress": client.Progress{}, "Audit": client.Audit{},
 		"AuditMember": client.AuditMember{}, "Forecast": client.Forecast{}, "Story": client.Story{}, "Record": client.Record{},

@@ -55,6 +55,7 @@ func deeds() map[string]deed {
 		"POST /v1/events": {"/v1/events", `{"specversion":"1.0","id":"of-SENDER","source":"crm","type":"carillon.contact.changed","data":{"sender":"SENDER","contact":"7","name":"x"}}`, "events", "", `{"count":"1","contacts":"1"}`},
 
 		"POST /v1/senders/{id}/reviews":          {"/v1/senders/SENDER/reviews", `{"contact":"77","decision":"keep"}`, "review", "KEY77", `{"decision":"keep"}`},
+		"POST /v1/senders/{id}/labels/pull":      {"/v1/senders/SENDER/labels/pull", "", "pull-labels", "SENDER", ""},
 		"POST /v1/senders/{id}/contacts/erase":   {"/v1/senders/SENDER/contacts/erase", `{"contact":"7"}`, "erase-contact", "KEY7", ""},
 		"POST /v1/senders/{id}/contacts/changes": {"/v1/senders/SENDER/contacts/changes", `{"contacts":[{"contact":"7","name":"Ann Person","opt_in":"all"}]}`, "change-contacts", "KEY7", `{"count":"1"}`},
 	}

@@ -211,6 +211,12 @@ func lifeOfSender(t *testing.T, c *client.Client) {
 	if !again.Since.Equal(paused.Since) {
 		t.Errorf("a second pause moved its time from %s to %s", paused.Since, again.Since)
 	}
+	if l := must(c.PullLabels(ctx, "bakery"))(t); !l.Waiting {
+		t.Errorf("labels: %+v", l)
+	}
+	if s := must(c.Sender(ctx, "bakery"))(t); s.Labels == nil || !s.Labels.Waiting {
+		t.Errorf("the sender says nothing of its labels: %+v", s.Labels)
+	}
 	if s := must(c.ResumeSender(ctx, "bakery"))(t); s.State != client.SenderOpen || s.Reason != "" || s.Why != "" || !s.InForce {
 		t.Errorf("resumed: %+v", s)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/label"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/sender"
@@ -77,7 +78,13 @@ func (s *Server) senderOf(ctx context.Context, spec *sender.Spec, loads []lane.L
 	if err != nil {
 		return client.Sender{}, err
 	}
-	return wireSender(spec, c, loads, pace), nil
+	out := wireSender(spec, c, loads, pace)
+	st, err := s.Labels.State(ctx, spec.ID)
+	if err == nil && st != (label.State{}) {
+		told := wireLabels(st)
+		out.Labels = &told
+	}
+	return out, err
 }
 
 // paceTimeout is how long a list of senders waits for Redis, which may be away.
@@ -99,6 +106,28 @@ func (s *Server) paces(ctx context.Context, of []*sender.Spec) []int {
 		}
 	}
 	return paces
+}
+
+// pullLabels orders a pull; whoever leads carries it out.
+func (s *Server) pullLabels(a *answer, r *http.Request) error {
+	ctx, cancel := detached(r)
+	defer cancel()
+	id := r.PathValue("id")
+	spec, _, err := s.Defs.Sender(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !spec.HasLabels() {
+		return badRequest(fmt.Sprintf("sender %s is of channel %s: only a Page has custom labels", id, spec.Channel))
+	}
+	if err := s.act(a, r, deed{object: id, sender: id}); err != nil {
+		return err
+	}
+	st, err := s.Labels.Order(ctx, id, time.Now())
+	if err != nil {
+		return err
+	}
+	return writeJSON(a, http.StatusAccepted, wireLabels(st))
 }
 
 func (s *Server) pauseSender(a *answer, r *http.Request) error {

@@ -31,6 +31,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/idempotency"
 	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/journal"
+	"github.com/carillon-dev/carillon/internal/label"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/outcome"
 	"github.com/carillon-dev/carillon/internal/outlet"
@@ -54,6 +55,7 @@ type Config struct {
 	Teller     *story.Teller
 	Feed       *outcome.Feed
 	Outlets    *outlet.Store
+	Labels     *label.Store // what pulling the labels of Pages came to
 	Tally      *ledger.Tally
 	Gate       *gate.Gate
 	Desk       *ingest.Desk  // takes in what is told from outside
@@ -89,7 +91,7 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("api: no token: without one anybody could send")
 	}
 	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Desk == nil || c.CRM == nil || c.Scheduler == nil || c.Auditor == nil ||
-		c.Dead == nil || c.Teller == nil || c.Feed == nil || c.Outlets == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.HookSecret == nil || c.Access == nil || c.Journal == nil || c.Keys == nil || c.Hooks == nil ||
+		c.Dead == nil || c.Teller == nil || c.Feed == nil || c.Outlets == nil || c.Labels == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.HookSecret == nil || c.Access == nil || c.Journal == nil || c.Keys == nil || c.Hooks == nil ||
 		c.Rate < 1 || c.Policy == (client.Policy{}) {
 		return nil, errors.New("api: a room is missing in its configuration")
 	}
@@ -146,6 +148,7 @@ func (s *Server) routes() []route {
 		{get, "/v1/senders/{id}", nil, viewer, toSender, s.sender},
 		{post, "/v1/senders/{id}/pause", nil, operator, toSender, s.pauseSender},
 		{post, "/v1/senders/{id}/resume", nil, operator, toSender, s.resumeSender},
+		{post, "/v1/senders/{id}/labels/pull", nil, operator, toSender, s.pullLabels},
 		{post, importPath, []string{"check"}, operator, toSender, s.importContacts},
 		{post, "/v1/senders/{id}/contacts/changes", nil, operator, toSender, s.changeContacts},
 		{post, "/v1/senders/{id}/contacts/erase", nil, operator, toSender, s.eraseContact},

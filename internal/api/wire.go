@@ -9,6 +9,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/label"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/scheduler"
@@ -43,6 +44,19 @@ func wireSender(n *sender.Spec, c facts.Control, loads []lane.Load, pace int) cl
 	return out
 }
 
+func wireLabels(st label.State) client.Labels {
+	n := st.Run
+	out := client.Labels{
+		Waiting: st.Waits(), Began: n.Began, Ended: n.Ended,
+		Labels: n.Labels, Unusable: n.Unusable, Contacts: n.Contacts, Read: n.Read, Changed: n.Changed, Gone: n.Gone, Failed: n.Failed,
+	}
+	if n.Error != nil {
+		told := client.LabelsError(*n.Error)
+		out.Error = &told
+	}
+	return out
+}
+
 func wireSenderSpec(n *sender.Spec) client.SenderSpec {
 	out := client.SenderSpec{
 		Kind: n.Kind, ID: n.ID, Channel: n.Channel, Account: n.Account, Credential: n.Credential, AppSecret: n.AppSecret,
@@ -50,7 +64,7 @@ func wireSenderSpec(n *sender.Spec) client.SenderSpec {
 		AdWindow: n.AdWindow, RelaxFlows: n.RelaxFlows, NumberType: n.NumberType,
 		Restricted: n.Restricted, Withdrawn: n.Withdrawn, Disclosure: n.Disclosure,
 		StopWords: n.StopWords, StartWords: n.StartWords, HelpWords: n.HelpWords,
-		Unknown: client.Unknown(n.Unknown), AccountSID: n.AccountSID, StatusCallback: n.StatusCallback, TenDLC: (*client.TenDLC)(n.TenDLC),
+		Unknown: client.Unknown(n.Unknown), Labels: client.LabelsSpec(n.Labels), AccountSID: n.AccountSID, StatusCallback: n.StatusCallback, TenDLC: (*client.TenDLC)(n.TenDLC),
 	}
 	if n.QuietHours != nil {
 		q := client.QuietHours(*n.QuietHours)

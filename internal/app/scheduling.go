@@ -9,11 +9,13 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/audience"
 	"github.com/carillon-dev/carillon/internal/budget"
+	"github.com/carillon-dev/carillon/internal/channel/meta"
 	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/ingest"
+	"github.com/carillon-dev/carillon/internal/label"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/lease"
 	"github.com/carillon-dev/carillon/internal/ledger"
@@ -36,6 +38,8 @@ type side struct {
 	standing  standing
 	feed      *outcome.Feed
 	outlets   *outlet.Store
+	labels    *label.Store
+	pages     *meta.Client // asked for labels; messages go out by the workers'
 	pushed    outlet.Counts
 	pusher    *push.Client
 	desk      *ingest.Desk // takes in what is told from outside
@@ -70,6 +74,13 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 	if s.outlets, err = outlet.Open(ctx, c.streams, c.names); err != nil {
 		return nil, err
 	}
+	if s.labels, err = label.Open(ctx, c.streams, c.names); err != nil {
+		return nil, err
+	}
+	if s.pages, err = meta.New(meta.Options{BaseURL: c.cfg.MetaURL, Timeout: pageTimeout, Log: c.cfg.Log}); err != nil {
+		return nil, err
+	}
+	c.onStop("pages", func(context.Context) error { s.pages.Close(); return nil })
 	l, err := lease.Open(ctx, c.streams, c.names, "scheduler", holder, c.cfg.Log)
 	if err != nil {
 		return nil, err
@@ -110,12 +121,24 @@ func (s *side) lead(ctx context.Context) error {
 	g.Go(func() error { return blind(ctx, projector) })
 	g.Go(func() error { return s.derive(ctx, leader, out) })
 	g.Go(func() error { out.Run(ctx); return nil })
+	g.Go(func() error { s.puller().Run(ctx); return nil })
 	g.Go(func() error { s.manned(ctx, q, share); return nil })
 	g.Go(func() error { s.desk.CatchUp(ctx, ingest.Usual()); return nil })
 	g.Go(func() error { return leader.Run(ctx) })
 	keeper := &budget.Keeper{Gate: s.gate, Ledger: s.ledger, Defs: s.defs, Log: s.cfg.Log}
 	g.Go(func() error { keeper.Run(ctx); return nil })
 	return g.Wait()
+}
+
+// pageTimeout bounds one call that asks for labels. Nobody waits for it as an
+// opt-out waits for a message on the wire.
+const pageTimeout = 10 * time.Second
+
+// puller makes what pulls labels for one term.
+func (s *side) puller() *label.Puller {
+	return label.New(label.Settings{
+		Defs: s.defs, Facts: s.facts, Store: s.labels, Reader: s.pages, Account: s.secrets.account, Pace: label.Pace, Log: s.cfg.Log,
+	})
 }
 
 // lastCheckpoint bounds how long the last checkpoint of a term may take.

@@ -14,7 +14,7 @@ import (
 )
 
 func newContactsCommand(s *session) *cobra.Command {
-	return group("contacts", "The contacts of a sender", newImportCommand(s), newSetCommand(s), newEraseCommand(s), newReviewCommand(s))
+	return group("contacts", "The contacts of a sender", newImportCommand(s), newSetCommand(s), newLabelsCommand(s), newEraseCommand(s), newReviewCommand(s))
 }
 
 // importing is one `contacts import`.

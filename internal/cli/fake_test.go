@@ -41,7 +41,8 @@ func newTalkingFake() (*httptest.Server, *fake) {
 	mux.HandleFunc("GET /v1/senders", func(w http.ResponseWriter, _ *http.Request) {
 		lines(w, openSender(), pausedSender(), sidelinedSender())
 	})
-	mux.HandleFunc("GET /v1/senders/{id}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, pausedSender()) })
+	mux.HandleFunc("GET /v1/senders/{id}", func(w http.ResponseWriter, r *http.Request) { answer(w, 200, labelledSender(r.PathValue("id"))) })
+	mux.HandleFunc("POST /v1/senders/{id}/labels/pull", func(w http.ResponseWriter, _ *http.Request) { answer(w, 202, client.Labels{Waiting: true}) })
 	mux.HandleFunc("POST /v1/senders/{id}/{verb}", f.sender)
 	mux.HandleFunc("POST /v1/senders/{id}/contacts", f.contacts)
 	mux.HandleFunc("POST /v1/senders/{id}/contacts/changes", f.changeContacts)
@@ -553,4 +554,22 @@ func someHooks() []client.Hook {
 		{ID: "shop", Type: "meta", Path: "/hooks/meta/shop", Secrets: 1, Calls: 3, Events: 7, Last: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)},
 		{ID: "text", Type: "twilio", Path: "/hooks/twilio/text", Secrets: 2, Refused: 2, Unread: 1, Lost: 4, Problems: []string{"env:GONE is no good here: credential env:GONE is empty in this process"}},
 	}
+}
+
+// labelledSender is a sender whose labels were pulled: of the Page terms in
+// vain, since it has not accepted the contact terms.
+func labelledSender(id string) client.Sender {
+	v := pausedSender()
+	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	switch id {
+	case "page":
+		v = openSender()
+		v.Labels = &client.Labels{Began: at, Ended: at.Add(time.Minute), Labels: 3, Contacts: 1200, Read: 1199, Changed: 40, Gone: 1}
+	case "terms":
+		v = openSender()
+		v.Labels = &client.Labels{Began: at, Ended: at, Error: &client.LabelsError{
+			Code: 2, Subcode: 2018344, Detail: "The Page has not accepted the contact terms", Link: "https://www.facebook.com/12/contact_terms",
+		}}
+	}
+	return v
 }

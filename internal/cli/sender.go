@@ -110,6 +110,13 @@ func pace(v client.Sender) string {
 	return fmt.Sprintf("%d %% of the rate, since the platform found it too fast; it comes back by itself", v.Pace)
 }
 
+func pullEvery(v client.SenderSpec) string {
+	if v.Labels.Pull == "" {
+		return ""
+	}
+	return "every " + v.Labels.Pull
+}
+
 // senderState is sidelined for an open sender of which only single messages
 // are tried.
 func senderState(v client.Sender) string {
@@ -135,6 +142,8 @@ func whyPaused(v client.Sender) string {
 		return "the platform warns: " + oneLine(v.Enforcement.Warning)
 	case senderState(v) == "sidelined":
 		return string(v.Load.Sidelined.Reason)
+	case v.State == client.SenderOpen && v.Labels != nil && v.Labels.Error != nil:
+		return "labels: " + labelsError(v.Labels.Error)
 	}
 	return string(v.Reason)
 }
@@ -170,6 +179,7 @@ func writeSender(t *console.Terminal, v client.Sender) error {
 	if e := v.Enforcement; e != nil {
 		fs = append(fs, enforced("platform", e.Action, e.At, e.Why), enforced("warned", "", e.WarnedAt, e.Warning))
 	}
+	fs = append(fs, field{"labels", labelsField(v.Labels)}, field{"pull labels", pullEvery(v.Spec)})
 	if own := slices.Concat(v.Spec.StopWords, v.Spec.StartWords, v.Spec.HelpWords); len(own) > 0 {
 		fs = append(fs, field{"own words", strings.Join(own, ", ")})
 	}

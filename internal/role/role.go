@@ -88,6 +88,7 @@ func scheduler(n subject.Names, look []Rule, answers Rule) Subjects {
 			{"$KV." + n.Definitions() + ".>", "definitions"},
 			{"$KV." + n.Tallies() + ".>", "running counts"},
 			{"$KV." + n.Outlets() + ".>", "how far outcomes were pushed to endpoints"},
+			{"$KV." + n.Labels() + ".>", "what pulling the labels of Pages came to"},
 			{"$KV." + n.Leases() + ".>", "leading, one of all"},
 			{"$KV." + n.Echoes() + ".>", "how far a sender's echoes have come"},
 			{"$KV." + n.Access() + ".>", "the API's tokens"},

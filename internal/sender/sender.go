@@ -42,6 +42,7 @@ type Spec struct {
 	HelpWords    []string    `yaml:"help_words,omitempty" json:"help_words,omitempty"`                   // alone they ask for help
 	Disclosure   bool        `yaml:"disclosure_required,omitempty" json:"disclosure_required,omitempty"` // law binds it to say that a bot writes
 	Unknown      Unknown     `yaml:"unknown,omitempty" json:"unknown,omitzero"`
+	Labels       Labels      `yaml:"labels,omitempty" json:"labels,omitzero"` // messenger: of the Page's custom labels
 
 	AccountSID     string       `yaml:"account_sid,omitempty" json:"account_sid,omitempty"`         // sms: the Twilio account that the number or messaging service is of
 	StatusCallback string       `yaml:"status_callback,omitempty" json:"status_callback,omitempty"` // sms: the public address of a hook of type twilio; empty: no receipts come
@@ -101,6 +102,45 @@ func (s *Spec) App() string {
 	sum := sha256.Sum256([]byte(s.AppSecret))
 	return "app~" + hex.EncodeToString(sum[:8])
 }
+
+// Labels is how the custom labels of a Page become labels of contacts.
+type Labels struct {
+	// Pull is how often they are read, as a duration such as 1h; empty: only
+	// when somebody orders it.
+	Pull string `yaml:"pull,omitempty" json:"pull,omitempty"`
+}
+
+// The bounds of Pull. One reading takes a call for each contact, which the
+// platform counts together with messages.
+const (
+	MinPull = 10 * time.Minute
+	MaxPull = 30 * 24 * time.Hour
+)
+
+// Every returns Pull, 0 where there is none. The document must be valid.
+func (l Labels) Every() time.Duration {
+	d, err := time.ParseDuration(l.Pull)
+	if err != nil {
+		return 0
+	}
+	return d
+}
+
+func (s *Spec) validLabels() error {
+	if s.Labels.Pull == "" {
+		return nil
+	}
+	if !s.HasLabels() {
+		return errors.New("labels belong to channel messenger: only a Page has custom labels")
+	}
+	if d, err := time.ParseDuration(s.Labels.Pull); err != nil || d < MinPull || d > MaxPull {
+		return fmt.Errorf("labels pull %q: want a duration from 10m to 720h, such as 1h", s.Labels.Pull)
+	}
+	return nil
+}
+
+// HasLabels tells whether the sender's account can have custom labels.
+func (s *Spec) HasLabels() bool { return s.Channel == string(policy.Messenger) }
 
 // Rate is the sender's cap on calls.
 type Rate struct {
@@ -180,6 +220,9 @@ func (s *Spec) Validate() error {
 		return fmt.Errorf("sender %s: %w", s.ID, err)
 	}
 	if err := s.Unknown.validate(); err != nil {
+		return fmt.Errorf("sender %s: %w", s.ID, err)
+	}
+	if err := s.validLabels(); err != nil {
 		return fmt.Errorf("sender %s: %w", s.ID, err)
 	}
 	return nil

@@ -48,6 +48,9 @@ func (n Names) Tallies() string { return n.stream("TALLIES") }
 // Outlets is the bucket that says how far outcomes were pushed.
 func (n Names) Outlets() string { return n.stream("OUTLETS") }
 
+// Labels is the bucket of what pulling the labels of Pages came to.
+func (n Names) Labels() string { return n.stream("LABELS") }
+
 // Leases is the bucket that says who leads.
 func (n Names) Leases() string { return n.stream("LEASES") }
 

@@ -91,6 +91,12 @@ func (c *Client) DecideReview(ctx context.Context, from string, r ReviewRequest)
 	return call[ContactsChanged](ctx, c, post(sender(from, "/reviews"), r))
 }
 
+// PullLabels orders that the custom labels of the sender's Page are read, as
+// labels fb:NAME of its contacts. What it came to stands in the sender.
+func (c *Client) PullLabels(ctx context.Context, of string) (Labels, error) {
+	return call[Labels](ctx, c, post(sender(of, "/labels/pull"), nil))
+}
+
 // EraseContact forgets a person: all that was told of the contact, but what
 // forbids. It can't be taken back.
 func (c *Client) EraseContact(ctx context.Context, from string, r EraseRequest) (Erased, error) {

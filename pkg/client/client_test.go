@@ -97,6 +97,7 @@ func TestRequests(t *testing.T) {
 			_, err := c.EraseContact(ctx, "s", EraseRequest{Contact: "1"})
 			return err
 		},
+		"POST /v1/senders/s/labels/pull  ": func() error { _, err := c.PullLabels(ctx, "s"); return err },
 		`POST /v1/dead/redrive application/json {"filter":{}}`: func() error {
 			_, err := c.Redrive(ctx, HandleRequest{Filter: &DeadFilter{}})
 			return err

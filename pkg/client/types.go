@@ -86,6 +86,34 @@ type Sender struct {
 	// Enforcement is what the platform did to the account; nil: nothing is
 	// known. A warning stops nothing; a block pauses an open sender.
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
+
+	// Labels is what pulling the Page's custom labels came to; nil: they never
+	// were.
+	Labels *Labels `json:"labels,omitempty"`
+}
+
+// Labels is what the newest pull of a Page's custom labels came to, or is about
+// to. They are labels of contacts here, with fb: before their names.
+type Labels struct {
+	Waiting  bool         `json:"waiting"` // one is ordered and has not begun
+	Began    time.Time    `json:"began,omitzero"`
+	Ended    time.Time    `json:"ended,omitzero"` // zero: it goes on
+	Labels   int          `json:"labels"`         // that the Page has
+	Unusable int          `json:"unusable"`       // of those, whose names can't be labels here
+	Contacts int          `json:"contacts"`       // known when it began
+	Read     int          `json:"read"`
+	Changed  int          `json:"changed"`
+	Gone     int          `json:"gone"`   // contacts that the platform does not know or show
+	Failed   int          `json:"failed"` // contacts that could not be read this time
+	Error    *LabelsError `json:"error,omitempty"`
+}
+
+// LabelsError is why a pull ended early.
+type LabelsError struct {
+	Code    int    `json:"code,omitempty"` // the platform's; 0: it gave none
+	Subcode int    `json:"subcode,omitempty"`
+	Detail  string `json:"detail"`
+	Link    string `json:"link,omitempty"` // where the platform sends the operator, as to accept the contact terms
 }
 
 // Enforcement is what a platform did to an account: the newest word on whether
@@ -154,10 +182,16 @@ type SenderSpec struct {
 	StartWords   []string    `json:"start_words,omitempty"`
 	HelpWords    []string    `json:"help_words,omitempty"`
 	Unknown      Unknown     `json:"unknown,omitzero"`
+	Labels       LabelsSpec  `json:"labels,omitzero"`
 
 	AccountSID     string  `json:"account_sid,omitempty"`     // sms: the Twilio account
 	StatusCallback string  `json:"status_callback,omitempty"` // sms: where receipts come in
 	TenDLC         *TenDLC `json:"ten_dlc,omitempty"`         // sms: what carriers let the registered number send
+}
+
+// LabelsSpec is how the custom labels of a Page become labels of contacts.
+type LabelsSpec struct {
+	Pull string `json:"pull,omitempty"` // how often, a duration such as 1h; "": when it is ordered
 }
 
 // Unknown is what is made of messages of which the answer was lost.

@@ -83,7 +83,8 @@ type Answer struct {
 	Body   []byte      // a part of the call: good until it is recycled
 }
 
-// Do makes the call for ms, whose body is c.Form. It returns the answer or,
+// Do makes the call for ms, whose body is c.Form; an empty one: the call has
+// none. It returns the answer or,
 // where none came whole, what that means for each of the messages; Status and
 // Header are then those of the part that came.
 func (t *Transport) Do(ctx context.Context, c *Call, template *http.Request, ms []channel.Message) (Answer, *channel.Result) {
@@ -91,7 +92,11 @@ func (t *Transport) Do(ctx context.Context, c *Call, template *http.Request, ms 
 	defer cancel()
 	c.begin()
 	req := template.WithContext(httptrace.WithClientTrace(ctx, &c.trace))
-	req.Body, req.ContentLength = c, int64(len(c.Form))
+	if len(c.Form) == 0 { // a question: nothing reads this memory
+		c.closed.Store(true)
+	} else {
+		req.Body, req.ContentLength = c, int64(len(c.Form))
+	}
 	// The transport itself: a client on top of it would follow redirects.
 	res, err := t.http.RoundTrip(req)
 	switch {
