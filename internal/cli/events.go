@@ -42,7 +42,7 @@ func newSendCommand(s *session) *cobra.Command {
 				return err
 			}
 			got, err := sendEvents(cmd.Context(), c, events)
-			return errors.Join(err, s.sent(len(events), got, err))
+			return errors.Join(err, s.sent(len(events), got, err == nil))
 		},
 	}
 	return cmd
@@ -105,7 +105,7 @@ func sendEvents(ctx context.Context, c *client.Client, events []json.RawMessage)
 // maxNobody is how many events that name nobody a person is shown.
 const maxNobody = 20
 
-func (s *session) sent(n int, r client.EventsTaken, failed error) error {
+func (s *session) sent(n int, r client.EventsTaken, all bool) error {
 	if s.json {
 		return s.writeJSON(r)
 	}
@@ -120,7 +120,7 @@ func (s *session) sent(n int, r client.EventsTaken, failed error) error {
 		}
 		fmt.Fprintf(s.err, "%s names no contact: %s\n", oneLine(e.ID), oneLine(why))
 	}
-	if failed != nil {
+	if !all { // what failed is said instead
 		return nil
 	}
 	_, err := fmt.Fprintf(s.out, "%s: %s new, %s repeated, about %s\n", console.Nouns(n, "event"), console.Count(r.New), console.Count(r.Repeated), console.Nouns(r.Contacts, "contact"))

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -80,7 +81,7 @@ func TestValidateCRM(t *testing.T) {
 		{"a url with a query", sf(func(s *Spec) { s.URL = "https://example.com/?secret=x" }), "without a query"},
 		{"a url", sf(func(s *Spec) { s.URL = "https://example.com/" }), ""},
 		{"sources", sf(func(s *Spec) { s.Sources = []string{"x"} }), "sources belong to type events"},
-		{"too many rules", sf(func(s *Spec) { s.Map = append(many, rule) }), "at most 50"},
+		{"too many rules", sf(func(s *Spec) { s.Map = slices.Concat(many, []Rule{rule}) }), "at most 50"},
 		{"a rule without a sender", sf(func(s *Spec) { s.Map = []Rule{rule, {Contact: "x"}} }), "map[1].sender"},
 		{"a rule without a contact", sf(func(s *Spec) { s.Map = []Rule{{Sender: "shop"}} }), "map[0].contact"},
 		{"an empty type", sf(func(s *Spec) { s.Map[0].Types = []string{""} }), "map[0].types"},

@@ -116,10 +116,12 @@ func TestAnswers(t *testing.T) {
 		pause  time.Duration
 		gone   bool
 	}{
-		"taken":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, "", 0, false},
-		"redirected": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }, 307, "answered 307: redirects are not followed", 0, false},
-		"failed":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, 500, "answered 500", 0, false},
-		"gone":       {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(410) }, 410, "answered 410", 0, true},
+		"taken": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, "", 0, false},
+		"redirected": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, 307, "answered 307: redirects are not followed", 0, false},
+		"failed": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, 500, "answered 500", 0, false},
+		"gone":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(410) }, 410, "answered 410", 0, true},
 		"busy": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(429)

@@ -28,10 +28,10 @@ const (
 // often and in whatever company it comes.
 func identify(e *event.Event) string {
 	if e.MessageID != "" {
-		switch e.Type {
-		case event.Message:
+		if e.Type == event.Message {
 			return e.MessageID
-		case event.Postback, event.Echo: // both sides of a conversation may be ours, and tell of one message
+		}
+		if e.Type == event.Postback || e.Type == event.Echo { // both sides of a conversation may be ours, and tell of one message
 			return string(e.Type) + "-" + e.MessageID
 		}
 	}

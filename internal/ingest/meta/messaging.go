@@ -43,15 +43,15 @@ type said struct {
 	raw   json.RawMessage // as it came
 }
 
-// messaging reads one item and tells whether it has a kind that is known
-// here. raw is what is kept of it where it says nothing that is.
-func (d *decoder) messaging(data, raw json.RawMessage) bool {
+// messaging reads one item. raw is what is kept of it where it says nothing
+// that is known here.
+func (d *decoder) messaging(data, raw json.RawMessage) {
 	var o object
 	_ = o.UnmarshalJSON(data)
 	s := said{raw: raw}
 	if !o.into(&s.item) {
 		d.other(raw)
-		return false
+		return
 	}
 	var m message
 	isMessage := s.Message.into(&m)
@@ -68,7 +68,6 @@ func (d *decoder) messaging(data, raw json.RawMessage) bool {
 	if known == 0 {
 		d.otherOf(s.about, raw, s.Timestamp.Time)
 	}
-	return known > 0
 }
 
 // parties finds out which side is the account and which the person.
