@@ -121,12 +121,15 @@ func TestContactsAtRest(t *testing.T) {
 	}{
 		"cooled for 1 ns more":    {contact.Record{CooledUntil: at.Add(1)}, reason.ContactCapped, at.Add(1)},
 		"cooled until now":        {contact.Record{CooledUntil: at}, "", time.Time{}},
-		"taken a day ago less":    {contact.Record{Thread: contact.Thread{Taken: at.Add(1 - 24*time.Hour)}}, reason.ThreadControlled, at.Add(1)},
+		"taken a day ago less":    {contact.Record{Thread: contact.Thread{Taken: at.Add(1 - 24*time.Hour)}, LastInbound: at.Add(1 - 24*time.Hour)}, reason.ThreadControlled, at.Add(1)},
+		"taken, then they wrote":  {contact.Record{Thread: contact.Thread{Taken: at.Add(1 - 24*time.Hour)}, LastInbound: at.Add(2 - 24*time.Hour)}, "", time.Time{}},
 		"taken a day ago":         {contact.Record{Thread: contact.Thread{Taken: at.Add(-24 * time.Hour)}}, "", time.Time{}},
 		"taken and given back":    {contact.Record{Thread: contact.Thread{Taken: at.Add(-2), Back: at.Add(-1)}}, "", time.Time{}},
 		"what forbids goes first": {contact.Record{CooledUntil: at.Add(1), OptOuts: []contact.OptOut{{Scope: contact.All}}}, reason.OptedOut, time.Time{}},
 	} {
-		c.r.Address, c.r.LastInbound = "1", at.Add(-time.Hour)
+		if c.r.Address = "1"; c.r.LastInbound.IsZero() {
+			c.r.LastInbound = at.Add(-time.Hour)
+		}
 		d := usual().Forecast(c.r, planned(t, "Hello"), &sender.Spec{ID: "s", Channel: "messenger"}, at)
 		if d.Verdict.Reason != c.why || (d.Do == gate.Send) != (c.why == "") || !d.Verdict.Until.Equal(c.until) || (d.Do == gate.Hold) == c.until.IsZero() {
 			t.Errorf("%s: %+v", name, d)
