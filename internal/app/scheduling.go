@@ -9,7 +9,6 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/audience"
 	"github.com/carillon-dev/carillon/internal/budget"
-	"github.com/carillon-dev/carillon/internal/channel/meta"
 	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/deliver"
@@ -39,7 +38,7 @@ type side struct {
 	feed      *outcome.Feed
 	outlets   *outlet.Store
 	labels    *label.Store
-	pages     *meta.Client // asked for labels; messages go out by the workers'
+	pages     label.Reader // asked for labels; messages go out by the workers'
 	pushed    outlet.Counts
 	pusher    *push.Client
 	desk      *ingest.Desk // takes in what is told from outside
@@ -77,10 +76,9 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 	if s.labels, err = label.Open(ctx, c.streams, c.names); err != nil {
 		return nil, err
 	}
-	if s.pages, err = meta.New(meta.Options{BaseURL: c.cfg.MetaURL, Timeout: pageTimeout, Log: c.cfg.Log}); err != nil {
+	if s.pages, err = c.pages(); err != nil {
 		return nil, err
 	}
-	c.onStop("pages", func(context.Context) error { s.pages.Close(); return nil })
 	l, err := lease.Open(ctx, c.streams, c.names, "scheduler", holder, c.cfg.Log)
 	if err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func Settings() []Setting {
 			text(func(c *Config) *string { return &c.RedisCert })},
 		{"redis-key", "CARILLON_REDIS_KEY", "PEM file with its private key", "none", all, open,
 			text(func(c *Config) *string { return &c.RedisKey })},
-		{"meta-url", "CARILLON_META_URL", "base of the Graph API", "the sandbox (`carillon dev`); needed by a worker", Worker | Dev, open,
+		{"meta-url", "CARILLON_META_URL", "base of the Graph API", "the sandbox (`carillon dev`); needed by a worker, and by a scheduler that pulls labels", Scheduler | Worker | Dev, open,
 			text(func(c *Config) *string { return &c.MetaURL })},
 		{"twilio-url", "CARILLON_TWILIO_URL", "base of Twilio's API", "`" + DefaultTwilio + "`; under `carillon dev` the sandbox where `CARILLON_META_URL` isn't set either", Worker | Dev, open,
 			text(func(c *Config) *string { return &c.TwilioURL })},
