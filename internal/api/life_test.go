@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
@@ -101,7 +102,7 @@ func TestLife(t *testing.T) {
 		t.Errorf("progress after the cancellation: %+v", p)
 	}
 
-	lifeOfContact(t, c)
+	lifeOfContact(t, h, c)
 	lifeOfOutcomes(t, c)
 
 	h.held.mu.Lock()
@@ -445,7 +446,7 @@ func lifeOfDead(t *testing.T, h *house, c *client.Client, src job.Source) {
 }
 
 // lifeOfContact: one person is told of by a CRM, and forgotten.
-func lifeOfContact(t *testing.T, c *client.Client) {
+func lifeOfContact(t *testing.T, h *house, c *client.Client) {
 	t.Helper()
 	ctx := t.Context()
 	const id = "psid-zed-900042"
@@ -456,6 +457,19 @@ func lifeOfContact(t *testing.T, c *client.Client) {
 	}
 	if s := must(c.Contact(ctx, "bakery", id))(t); s.Contact == nil || s.Contact.Name != "Zed" || len(s.Contact.Labels) != 1 {
 		t.Errorf("known: %+v", s.Contact)
+	}
+	if _, err := h.facts.Merge(ctx, "bakery", []contact.Update{{Address: id, Review: contact.Review{At: time.Now(), ID: "m-life"}}}); err != nil {
+		t.Fatal(err)
+	}
+	waiting := 0
+	for _, err := range c.Reviews(ctx, "bakery") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting++
+	}
+	if must(c.DecideReview(ctx, "bakery", client.ReviewRequest{Contact: id, Decision: client.ReviewKeep}))(t); waiting != 1 {
+		t.Errorf("%d reviews wait", waiting)
 	}
 	if got := must(c.EraseContact(ctx, "bakery", client.EraseRequest{Contact: id}))(t); got.Events != 1 || !got.Complete {
 		t.Errorf("erased: %+v", got)
