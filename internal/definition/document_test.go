@@ -88,7 +88,7 @@ func TestDecodeExamples(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	t.Parallel()
 	const (
-		senderFields    = "the document has kind, id, channel, account, credential, app_secret, capabilities, rate, batch, weight, timezone, quiet_hours, ad_window_hours, relax_flow_templates, number_type, restricted, restricted_features, stop_words, start_words, help_words, disclosure_required, unknown, account_sid, status_callback, ten_dlc"
+		senderFields    = "the document has kind, id, channel, account, credential, app_secret, capabilities, rate, batch, weight, timezone, quiet_hours, ad_window_hours, relax_flow_templates, number_type, restricted, restricted_features, stop_words, start_words, help_words, disclosure_required, unknown, labels, account_sid, status_callback, ten_dlc"
 		broadcastFields = "the document has kind, id, sender, audience, message, schedule, pace, expires_after"
 	)
 	for _, c := range []struct{ name, file, want string }{
