@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/carillon-dev/carillon/examples"
-	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/plan"
 )
 
@@ -144,7 +144,7 @@ func TestBroadcastsTakeHalfAMinute(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := broadcast.ParseTemplate(b.Message.Text)
+		text, err := message.ParseTemplate(b.Message.Text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestBroadcastsTakeHalfAMinute(t *testing.T) {
 				continue
 			}
 			size++
-			if _, err := text.Render(r); err != nil {
+			if _, err := text.Render(r, nil); err != nil {
 				unfilled++
 			}
 		}

@@ -1,12 +1,12 @@
 package api
 
 import (
-	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/content"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
-func wireMessage(m broadcast.Message) client.Message {
+func wireMessage(m message.Message) client.Message {
 	out := client.Message{
 		Text: m.Text, Buttons: wireButtons(m.Buttons), Template: m.Template, Via: m.Via,
 		Promotional: m.Promotional, Tag: m.Tag, UseCase: m.UseCase, Healthcare: m.Healthcare, Discloses: m.Discloses,

@@ -13,6 +13,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
@@ -36,7 +37,7 @@ func newWorld(t *testing.T, id string, n int) world {
 	t.Helper()
 	r := rig.Open(t, engines)
 	w := world{Rooms: r, keys: keys(n)}
-	w.b = r.Running(t, broadcast.Spec{ID: id, Sender: "bakery", Message: broadcast.Message{Text: "Hello"}}, w.keys)
+	w.b = r.Running(t, broadcast.Spec{ID: id, Sender: "bakery", Message: message.Message{Text: "Hello"}}, w.keys)
 	tally, _ := r.Count(t)
 	w.auditor = audit.Auditor{Audiences: r.Audiences, Ledger: r.Ledger, Tally: tally}
 	return w

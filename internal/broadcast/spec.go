@@ -1,5 +1,5 @@
-// Package broadcast holds a broadcast: what its author wrote, the states it
-// goes through, and how its text is rendered for one contact. It does no I/O.
+// Package broadcast holds a broadcast: what its author wrote and the states it
+// goes through. It does no I/O.
 package broadcast
 
 import (
@@ -10,20 +10,21 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/rate"
 	"github.com/carillon-dev/carillon/internal/sender"
 )
 
 // Spec is a Broadcast document.
 type Spec struct {
-	Kind         string   `yaml:"kind" json:"kind"`
-	ID           string   `yaml:"id" json:"id"`
-	Sender       string   `yaml:"sender" json:"sender"`
-	Audience     Audience `yaml:"audience,omitempty" json:"audience,omitzero"`
-	Message      Message  `yaml:"message" json:"message"`
-	Schedule     Schedule `yaml:"schedule,omitempty" json:"schedule,omitzero"`
-	Pace         Pace     `yaml:"pace,omitempty" json:"pace,omitzero"`
-	ExpiresAfter string   `yaml:"expires_after,omitempty" json:"expires_after,omitempty"` // Go duration, or days as 7d; empty: DefaultExpiry
+	Kind         string          `yaml:"kind" json:"kind"`
+	ID           string          `yaml:"id" json:"id"`
+	Sender       string          `yaml:"sender" json:"sender"`
+	Audience     Audience        `yaml:"audience,omitempty" json:"audience,omitzero"`
+	Message      message.Message `yaml:"message" json:"message"`
+	Schedule     Schedule        `yaml:"schedule,omitempty" json:"schedule,omitzero"`
+	Pace         Pace            `yaml:"pace,omitempty" json:"pace,omitzero"`
+	ExpiresAfter string          `yaml:"expires_after,omitempty" json:"expires_after,omitempty"` // Go duration, or days as 7d; empty: DefaultExpiry
 }
 
 // Audience says who is written to: contacts of the sender with all of Labels
@@ -33,21 +34,6 @@ type Audience struct {
 	Labels        []string `yaml:"labels,omitempty" json:"labels,omitempty"`
 	ExcludeLabels []string `yaml:"exclude_labels,omitempty" json:"exclude_labels,omitempty"`
 	Where         string   `yaml:"where,omitempty" json:"where,omitempty"` // CEL over name, labels, attributes, timezone, comment_open, token_open
-}
-
-// Message is the content and what its author declares of it. Its texts, links
-// and payloads are Go templates over the contact's fields.
-type Message struct {
-	Text          string `yaml:"text,omitempty" json:"text"`
-	content.Parts `yaml:",inline"`
-	Template      string `yaml:"template,omitempty" json:"template,omitempty"` // id of a Template; instead of all content
-	Via           string `yaml:"via,omitempty" json:"via,omitempty"`           // private_reply, one_time_notification; empty: by window or tag
-
-	Promotional bool   `yaml:"promotional,omitempty" json:"promotional,omitempty"`
-	Tag         string `yaml:"tag,omitempty" json:"tag,omitempty"`
-	UseCase     string `yaml:"use_case,omitempty" json:"use_case,omitempty"`     // of subscription messaging: news, productivity, personal_tracker
-	Healthcare  bool   `yaml:"healthcare,omitempty" json:"healthcare,omitempty"` // talk between patient and provider, or a provider's patient data
-	Discloses   bool   `yaml:"discloses,omitempty" json:"discloses,omitempty"`   // the text says that a bot writes
 }
 
 // Schedule says when. The zero value is: when launched.
@@ -66,10 +52,6 @@ const DefaultExpiry = 7 * 24 * time.Hour
 // maxDays bounds ExpiresAfter: what nobody sends within a year is stale.
 const maxDays = 365
 
-// maxText bounds a template; the channels' own limits are checked on what it
-// renders to.
-const maxText = 16 << 10
-
 // Validate returns one error that says what to change, or nil.
 func (s *Spec) Validate() error {
 	switch {
@@ -80,7 +62,7 @@ func (s *Spec) Validate() error {
 	case s.Pace.PerSecond < 0 || s.Pace.PerSecond > rate.MaxPerSecond:
 		return fmt.Errorf("broadcast %s: pace.per_second %d: want 0 to %d", s.ID, s.Pace.PerSecond, rate.MaxPerSecond)
 	}
-	if err := s.Message.validate(); err != nil {
+	if err := s.Message.Validate(); err != nil {
 		return fmt.Errorf("broadcast %s: message.%w", s.ID, err)
 	}
 	if _, err := s.At(); err != nil {

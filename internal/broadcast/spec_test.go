@@ -6,12 +6,12 @@ import (
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/rate"
-	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
 func spec(edit func(*Spec)) *Spec {
-	s := &Spec{Kind: "Broadcast", ID: "menu", Sender: "bakery", Message: Message{Text: "Hello {{.name}}"}}
+	s := &Spec{Kind: "Broadcast", ID: "menu", Sender: "bakery", Message: message.Message{Text: "Hello {{.name}}"}}
 	edit(s)
 	return s
 }
@@ -92,18 +92,6 @@ func TestSource(t *testing.T) {
 	}
 	if !job.ValidToken(src.Name) || IDOf(src.Name) != b.Spec.ID {
 		t.Errorf("source %q: valid %t, of %q", src.Name, job.ValidToken(src.Name), IDOf(src.Name))
-	}
-}
-
-func TestPolicyMessage(t *testing.T) {
-	t.Parallel()
-	w, err := NewWording(Message{Text: "secret", Promotional: true, Tag: "HUMAN_AGENT"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := w.Policy()
-	if got.Origin != "broadcast" || !got.Promotional || got.Tag != "HUMAN_AGENT" || got.Text != "" {
-		t.Errorf("Policy() = %+v, want %+v", got, policy.Message{Origin: "broadcast", Promotional: true, Tag: "HUMAN_AGENT"})
 	}
 }
 

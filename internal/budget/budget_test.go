@@ -19,6 +19,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/rate"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/tendlc"
@@ -126,7 +127,7 @@ func TestWhatCounts(t *testing.T) {
 	r, k := opened(t, strings.Join(docs, "---\n"), now)
 	for i, c := range cases {
 		id := fmt.Sprintf("s%d", i)
-		b := r.Running(t, broadcast.Spec{ID: "b-" + id, Sender: id, Message: broadcast.Message{Text: "Hi"}}, nil)
+		b := r.Running(t, broadcast.Spec{ID: "b-" + id, Sender: id, Message: message.Message{Text: "Hi"}}, nil)
 		recorded(t, r, b.Source().Job(r.Facts.Key(id, "+14155550101")), now, c.moves...)
 	}
 	for i, c := range cases {
@@ -143,7 +144,7 @@ func TestABrandHasOneDay(t *testing.T) {
 	now := time.Now()
 	r, k := opened(t, shop("east", "acme")+"---\n"+shop("west", "acme")+"---\n"+shop("other", ""), now)
 	for i, id := range []string{"east", "west", "other"} {
-		b := r.Running(t, broadcast.Spec{ID: "b-" + id, Sender: id, Message: broadcast.Message{Text: "Hi"}}, nil)
+		b := r.Running(t, broadcast.Spec{ID: "b-" + id, Sender: id, Message: message.Message{Text: "Hi"}}, nil)
 		recorded(t, r, b.Source().Job(r.Facts.Key(id, "+14155550101")), now, move{job.Claimed, 0, 1 + i}, move{job.Sent, 0, 0})
 	}
 	for _, id := range []string{"east", "west", "other"} {
@@ -187,7 +188,7 @@ func TestWhatRedisKnewIsWhatTheLedgerSays(t *testing.T) {
 		if end != job.Claimed {
 			moves = append(moves, move{state: end})
 		}
-		src := r.Running(t, broadcast.Spec{ID: fmt.Sprintf("b%d", n), Sender: "shop", Message: broadcast.Message{Text: "Hi"}}, nil)
+		src := r.Running(t, broadcast.Spec{ID: fmt.Sprintf("b%d", n), Sender: "shop", Message: message.Message{Text: "Hi"}}, nil)
 		recorded(t, r, src.Source().Job(r.Facts.Key("shop", "+14155550101")), now, moves...)
 		if spent += units; end == job.Failed || end == job.Pending || end == job.Held {
 			spent -= units

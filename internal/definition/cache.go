@@ -12,6 +12,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/content"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/sender"
 )
 
@@ -36,7 +37,7 @@ type account struct{ channel, id string }
 // read.
 type Planned struct {
 	Spec  broadcast.Spec
-	Says  *broadcast.Wording
+	Says  *message.Wording
 	Trace string // W3C traceparent of the launch
 }
 
@@ -46,7 +47,7 @@ func Plan(b *broadcast.Broadcast, t *content.Template) (*Planned, error) {
 	if name := b.Spec.Message.Template; (name != "") != (t != nil) {
 		return nil, fmt.Errorf("broadcast %s: template %s: %w", b.Spec.ID, name, ErrNotFound)
 	}
-	says, err := broadcast.NewWording(b.Spec.Message, t)
+	says, err := message.NewWording(message.Broadcast(), b.Spec.Message, t)
 	if err != nil {
 		return nil, fmt.Errorf("broadcast %s: message.%w", b.Spec.ID, err)
 	}

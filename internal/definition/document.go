@@ -19,6 +19,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/hook"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/sender"
 )
 
@@ -177,7 +178,7 @@ func checkTemplate(t *content.Template) error {
 	if err := t.Validate(); err != nil {
 		return err
 	}
-	if _, err := broadcast.NewWording(broadcast.Message{Template: t.ID}, t); err != nil {
+	if _, err := message.NewWording(message.Broadcast(), message.Message{Template: t.ID}, t); err != nil {
 		return fmt.Errorf("template %s: %w", t.ID, err)
 	}
 	return nil

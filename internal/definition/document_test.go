@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/sender"
 )
 
@@ -61,10 +62,10 @@ message: {text: b}
 		{Line: 21, Broadcast: &broadcast.Spec{
 			Kind: "Broadcast", ID: "menu", Sender: "bakery",
 			Audience: broadcast.Audience{Labels: []string{"regular"}, ExcludeLabels: []string{"staff"}, Where: `attributes.city == "Oslo"`},
-			Message:  broadcast.Message{Text: "Hello {{.name}}", Promotional: true, Tag: "HUMAN_AGENT"},
+			Message:  message.Message{Text: "Hello {{.name}}", Promotional: true, Tag: "HUMAN_AGENT"},
 			Schedule: broadcast.Schedule{At: "2026-11-22T10:00:00+01:00"}, Pace: broadcast.Pace{PerSecond: 50}, ExpiresAfter: "6h",
 		}},
-		{Line: 33, Broadcast: &broadcast.Spec{Kind: "Broadcast", ID: "bakery", Sender: "bakery", Message: broadcast.Message{Text: "b"}}},
+		{Line: 33, Broadcast: &broadcast.Spec{Kind: "Broadcast", ID: "bakery", Sender: "bakery", Message: message.Message{Text: "b"}}},
 	}
 	if err != nil || !reflect.DeepEqual(docs, want) {
 		t.Errorf("Decode: %v\n got %+v\nwant %+v", err, docs, want)

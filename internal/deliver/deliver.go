@@ -16,7 +16,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/channel"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/content"
@@ -24,6 +23,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/rate"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
@@ -523,7 +523,7 @@ func recipientOf(d gate.Decision) (channel.RecipientKind, string) {
 	switch {
 	case d.Uses.ID == "":
 		return channel.ToContact, d.Address
-	case d.Verdict.Rule == broadcast.OneTimeNotification:
+	case d.Verdict.Rule == message.OneTimeNotification:
 		return channel.ToToken, d.Uses.ID
 	case d.Uses.Post:
 		return channel.ToPost, d.Uses.ID
@@ -538,7 +538,7 @@ func wireType(rule, tag string, body *content.Body) (messagingType, onWire strin
 	switch {
 	case body != nil && body.Utility != nil:
 		return "UTILITY", ""
-	case rule == broadcast.PrivateReply, rule == broadcast.OneTimeNotification:
+	case rule == message.PrivateReply, rule == message.OneTimeNotification:
 		return "", "" // the recipient says it
 	case rule == "customer_feedback":
 		return "MESSAGE_TAG", "CUSTOMER_FEEDBACK"

@@ -17,6 +17,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/use"
@@ -134,7 +135,7 @@ func newWorld(t *testing.T, n int, batch bool) *world {
 	}
 	w.Apply(t, rig.Bakery+map[bool]string{true: "batch: true\n"}[batch])
 	w.keys = w.Contacts(t, "bakery", n)
-	w.b = w.Running(t, broadcast.Spec{ID: "spring", Sender: "bakery", Message: broadcast.Message{Text: "Hello {{.name}}"}}, w.keys)
+	w.b = w.Running(t, broadcast.Spec{ID: "spring", Sender: "bakery", Message: message.Message{Text: "Hello {{.name}}"}}, w.keys)
 	_, w.alone = w.Project(t, nil)
 	w.Rested(t)
 	cache, err := definition.NewCache(t.Context(), w.Defs)

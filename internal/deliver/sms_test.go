@@ -10,6 +10,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
@@ -36,7 +37,7 @@ func newShop(t *testing.T, n int) *world {
 		w.Update(t, "shop", contact.Update{Address: rig.Address(i), SMSConsent: true})
 	}
 	text := strings.Repeat("a", 161)
-	w.b = w.Running(t, broadcast.Spec{ID: "sale", Sender: "shop", Message: broadcast.Message{Text: text}}, w.keys)
+	w.b = w.Running(t, broadcast.Spec{ID: "sale", Sender: "shop", Message: message.Message{Text: text}}, w.keys)
 	s, _, err := w.Defs.Sender(t.Context(), "shop")
 	rig.Must(t, err)
 	b, err := w.Gate.Budget(s, time.Now())

@@ -5,10 +5,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -52,7 +52,7 @@ func (r *run) use(ctx context.Context, tasks []*task) []*task {
 // usedBy is the record of a job whose permission another one has.
 func usedBy(owner string, t *task, now time.Time) ledger.Record {
 	why := reason.TokenUsed
-	if t.decision.Verdict.Rule == broadcast.PrivateReply {
+	if t.decision.Verdict.Rule == message.PrivateReply {
 		why = reason.PrivateReplyUsed
 	}
 	return ledger.Record{

@@ -9,6 +9,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/channel"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
@@ -21,7 +22,7 @@ func (w *world) commented() {
 }
 
 func (w *world) private(id string) *broadcast.Broadcast {
-	return w.further(broadcast.Spec{ID: id, Sender: "bakery", Message: broadcast.Message{Text: "Hello", Via: broadcast.PrivateReply}})
+	return w.further(broadcast.Spec{ID: id, Sender: "bakery", Message: message.Message{Text: "Hello", Via: message.PrivateReply}})
 }
 
 // further is one more running broadcast, which every look sees.
@@ -54,7 +55,7 @@ func TestPrivateRepliesGoOnce(t *testing.T) {
 		if m := got["comment-"+rig.Address(i)]; m.To != to || m.Type != "" || m.Tag != "" || m.Text != "Hello" {
 			t.Errorf("contact %d: %+v", i, m)
 		}
-		if r := w.last(i); r.State != job.Sent || r.Rule != broadcast.PrivateReply {
+		if r := w.last(i); r.State != job.Sent || r.Rule != message.PrivateReply {
 			t.Errorf("contact %d: %+v", i, r)
 		}
 		r, _, err := w.Facts.Contact(t.Context(), "bakery", w.keys[i])
@@ -159,7 +160,7 @@ func TestACooledContactIsLeftAlone(t *testing.T) {
 	if len(w.paused) != 1 {
 		t.Errorf("paused for %v", w.paused)
 	}
-	w.b = w.further(broadcast.Spec{ID: "second", Sender: "bakery", Message: broadcast.Message{Text: "Hello"}})
+	w.b = w.further(broadcast.Spec{ID: "second", Sender: "bakery", Message: message.Message{Text: "Hello"}})
 	rig.Until(t, "the fact is there", func() bool {
 		look, err := w.Gate.Look(t.Context(), w.b.Source(), w.keys[:1])
 		return err == nil && !look.Contacts[0].CooledUntil.IsZero()

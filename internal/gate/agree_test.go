@@ -16,6 +16,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
 	"github.com/carillon-dev/carillon/pkg/reason"
@@ -69,7 +70,7 @@ func TestAuthorSaysWhatTheRulebookSays(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	s := &sender.Spec{ID: "s", Channel: "messenger"}
-	b := &broadcast.Spec{ID: "b", Sender: "s", Message: broadcast.Message{Text: "Hello"}}
+	b := &broadcast.Spec{ID: "b", Sender: "s", Message: message.Message{Text: "Hello"}}
 	if _, err := gate.NewRules(policy.Default()).Author(plannedAs(t, *b), s, at); err != nil {
 		t.Errorf("the built-in rulebook: %v", err)
 	}
@@ -167,7 +168,7 @@ func stated(t *testing.T, c policy.Case) (*sender.Spec, contact.Record, *definit
 	if c.Facts.Blocked {
 		r.BlockedAt = c.Facts.LastInbound.Add(time.Second)
 	}
-	b := broadcast.Spec{ID: "b", Sender: "s", Message: broadcast.Message{
+	b := broadcast.Spec{ID: "b", Sender: "s", Message: message.Message{
 		Text: c.Message.Text, Promotional: c.Message.Promotional, Tag: c.Message.Tag,
 		UseCase: c.Message.UseCase, Healthcare: c.Message.Healthcare, Discloses: c.Message.Discloses, Via: c.Message.Via,
 	}}

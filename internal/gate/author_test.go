@@ -10,6 +10,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
@@ -20,18 +21,18 @@ func TestAdviceForAuthors(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	const news = "NON_PROMOTIONAL_SUBSCRIPTION"
 	for name, c := range map[string]struct {
-		message broadcast.Message
+		message message.Message
 		channel string
 		want    []string
 	}{
-		"bulk":                         {broadcast.Message{Text: "Hello {{.name}}"}, "messenger", []string{"bulk_discouraged"}},
-		"not on Instagram":             {broadcast.Message{Text: "Hello {{.name}}"}, "instagram", nil},
-		"a link under a tag":           {broadcast.Message{Text: "{{.name}}, read www.example.com", Tag: news}, "messenger", []string{"bulk_discouraged", "links_under_tag"}},
-		"a link under no tag":          {broadcast.Message{Text: "{{.name}}, read www.example.com"}, "messenger", []string{"bulk_discouraged"}},
-		"promotion under a tag":        {broadcast.Message{Text: "A sale, {{.name}}!", Tag: news}, "messenger", []string{"bulk_discouraged", "promotional_wording"}},
-		"a tag that nobody gets":       {broadcast.Message{Text: "A sale!", Tag: "CONFIRMED_EVENT_UPDATE"}, "messenger", []string{"bulk_discouraged"}},
-		"a template that looks unsafe": {broadcast.Message{Text: strings.Repeat("{{.name}} ", 400)}, "messenger", []string{"bulk_discouraged"}}, // too long as it is written, perhaps not as it is rendered
-		"a link in a long template":    {broadcast.Message{Text: strings.Repeat("{{if .name}}{{end}}", 150) + "Read www.example.com", Tag: news}, "messenger", []string{"bulk_discouraged", "links_under_tag"}},
+		"bulk":                         {message.Message{Text: "Hello {{.name}}"}, "messenger", []string{"bulk_discouraged"}},
+		"not on Instagram":             {message.Message{Text: "Hello {{.name}}"}, "instagram", nil},
+		"a link under a tag":           {message.Message{Text: "{{.name}}, read www.example.com", Tag: news}, "messenger", []string{"bulk_discouraged", "links_under_tag"}},
+		"a link under no tag":          {message.Message{Text: "{{.name}}, read www.example.com"}, "messenger", []string{"bulk_discouraged"}},
+		"promotion under a tag":        {message.Message{Text: "A sale, {{.name}}!", Tag: news}, "messenger", []string{"bulk_discouraged", "promotional_wording"}},
+		"a tag that nobody gets":       {message.Message{Text: "A sale!", Tag: "CONFIRMED_EVENT_UPDATE"}, "messenger", []string{"bulk_discouraged"}},
+		"a template that looks unsafe": {message.Message{Text: strings.Repeat("{{.name}} ", 400)}, "messenger", []string{"bulk_discouraged"}}, // too long as it is written, perhaps not as it is rendered
+		"a link in a long template":    {message.Message{Text: strings.Repeat("{{if .name}}{{end}}", 150) + "Read www.example.com", Tag: news}, "messenger", []string{"bulk_discouraged", "links_under_tag"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &broadcast.Spec{ID: "b", Message: c.message}
@@ -64,7 +65,7 @@ func TestAdviceOnAnAdsWindow(t *testing.T) {
 		t.Fatal(err)
 	}
 	rules := gate.NewRules(book)
-	b := &broadcast.Spec{ID: "b", Message: broadcast.Message{Text: "Hello"}}
+	b := &broadcast.Spec{ID: "b", Message: message.Message{Text: "Hello"}}
 	for channel, want := range map[string][]string{"messenger": {"ads_are_personal", "bulk_discouraged"}, "instagram": {"ads_are_personal"}} {
 		if got, err := rules.Author(plannedAs(t, *b), &sender.Spec{ID: "s", Channel: channel}, now); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: %q, %v, want %q", channel, got, err, want)
@@ -114,23 +115,23 @@ func TestAuthorRefusesAndWarns(t *testing.T) {
 		warns string // a warning that must be there
 		not   string // one that must not
 	}{
-		"a card number":              {spec: broadcast.Spec{Message: broadcast.Message{Text: "Pay 4111 1111 1111 1111"}}, err: "card_number"},
-		"an account number":          {spec: broadcast.Spec{Message: broadcast.Message{Text: "DE89 3704 0044 0532 0130 00"}}, err: "account_number"},
-		"a request for card data":    {spec: broadcast.Spec{Message: broadcast.Message{Text: "Please send us your card number"}}, err: "payment_data_requested"},
-		"too long for everybody":     {spec: broadcast.Spec{Message: broadcast.Message{Text: strings.Repeat("x", 2001)}}, err: "text_too_long"},
-		"too long for some":          {spec: broadcast.Spec{Message: broadcast.Message{Text: strings.Repeat("x", 2001) + "{{.name}}"}}},
-		"more than a platform takes": {spec: broadcast.Spec{Message: broadcast.Message{Text: strings.Repeat("x", 641), Parts: content.Parts{Buttons: []content.Button{{Title: "t", Payload: "p"}}}}}, err: "broadcast b can never be sent: template_invalid: message.text with buttons has more than 640 characters"},
-		"a card number on a button":  {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Parts: content.Parts{Buttons: []content.Button{{Title: "4111 1111 1111 1111", Payload: "p"}}}}}, err: "card_number"},
-		"one that can't be told yet": {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Parts: content.Parts{Buttons: []content.Button{{Title: "4111 1111 1111 1111 {{.name}}", Payload: "p"}}}}}},
-		"a private reply":            {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Via: broadcast.PrivateReply}}},
-		"no such permission":         {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Via: broadcast.OneTimeNotification}}, err: "capability_missing"},
-		"healthcare":                 {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Healthcare: true}}, err: "healthcare_content"},
-		"a tag that nobody knows":    {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Tag: "NOPE"}}, warns: "outside the window nobody gets it: tag_unknown"},
-		"under a longer window":      {spec: broadcast.Spec{Message: broadcast.Message{Text: "x", Tag: "NOPE"}}, book: longer, warns: "outside the window nobody gets it: tag_unknown"},
-		"its end has passed":         {spec: broadcast.Spec{Message: broadcast.Message{Text: "x"}, Schedule: broadcast.Schedule{At: "2026-11-22T20:00:00Z"}, ExpiresAfter: "2h"}, warns: "it ended at 2026-11-22T22:00:00Z"},
-		"its end is near":            {spec: broadcast.Spec{Message: broadcast.Message{Text: "x"}, Schedule: broadcast.Schedule{At: "2026-11-22T20:00:01Z"}, ExpiresAfter: "2h"}, not: "ended"},
-		"quiet until its end":        {spec: broadcast.Spec{Message: broadcast.Message{Text: "x"}, ExpiresAfter: "10h"}, quiet: quiet, warns: "everybody is held past its end at 2026-11-23T08:00:00Z"},
-		"quiet until before its end": {spec: broadcast.Spec{Message: broadcast.Message{Text: "x"}, ExpiresAfter: "10h1s"}, quiet: quiet, not: "held"},
+		"a card number":              {spec: broadcast.Spec{Message: message.Message{Text: "Pay 4111 1111 1111 1111"}}, err: "card_number"},
+		"an account number":          {spec: broadcast.Spec{Message: message.Message{Text: "DE89 3704 0044 0532 0130 00"}}, err: "account_number"},
+		"a request for card data":    {spec: broadcast.Spec{Message: message.Message{Text: "Please send us your card number"}}, err: "payment_data_requested"},
+		"too long for everybody":     {spec: broadcast.Spec{Message: message.Message{Text: strings.Repeat("x", 2001)}}, err: "text_too_long"},
+		"too long for some":          {spec: broadcast.Spec{Message: message.Message{Text: strings.Repeat("x", 2001) + "{{.name}}"}}},
+		"more than a platform takes": {spec: broadcast.Spec{Message: message.Message{Text: strings.Repeat("x", 641), Parts: content.Parts{Buttons: []content.Button{{Title: "t", Payload: "p"}}}}}, err: "broadcast b can never be sent: template_invalid: message.text with buttons has more than 640 characters"},
+		"a card number on a button":  {spec: broadcast.Spec{Message: message.Message{Text: "x", Parts: content.Parts{Buttons: []content.Button{{Title: "4111 1111 1111 1111", Payload: "p"}}}}}, err: "card_number"},
+		"one that can't be told yet": {spec: broadcast.Spec{Message: message.Message{Text: "x", Parts: content.Parts{Buttons: []content.Button{{Title: "4111 1111 1111 1111 {{.name}}", Payload: "p"}}}}}},
+		"a private reply":            {spec: broadcast.Spec{Message: message.Message{Text: "x", Via: message.PrivateReply}}},
+		"no such permission":         {spec: broadcast.Spec{Message: message.Message{Text: "x", Via: message.OneTimeNotification}}, err: "capability_missing"},
+		"healthcare":                 {spec: broadcast.Spec{Message: message.Message{Text: "x", Healthcare: true}}, err: "healthcare_content"},
+		"a tag that nobody knows":    {spec: broadcast.Spec{Message: message.Message{Text: "x", Tag: "NOPE"}}, warns: "outside the window nobody gets it: tag_unknown"},
+		"under a longer window":      {spec: broadcast.Spec{Message: message.Message{Text: "x", Tag: "NOPE"}}, book: longer, warns: "outside the window nobody gets it: tag_unknown"},
+		"its end has passed":         {spec: broadcast.Spec{Message: message.Message{Text: "x"}, Schedule: broadcast.Schedule{At: "2026-11-22T20:00:00Z"}, ExpiresAfter: "2h"}, warns: "it ended at 2026-11-22T22:00:00Z"},
+		"its end is near":            {spec: broadcast.Spec{Message: message.Message{Text: "x"}, Schedule: broadcast.Schedule{At: "2026-11-22T20:00:01Z"}, ExpiresAfter: "2h"}, not: "ended"},
+		"quiet until its end":        {spec: broadcast.Spec{Message: message.Message{Text: "x"}, ExpiresAfter: "10h"}, quiet: quiet, warns: "everybody is held past its end at 2026-11-23T08:00:00Z"},
+		"quiet until before its end": {spec: broadcast.Spec{Message: message.Message{Text: "x"}, ExpiresAfter: "10h1s"}, quiet: quiet, not: "held"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rules := usual()

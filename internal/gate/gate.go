@@ -12,11 +12,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
 	"github.com/carillon-dev/carillon/pkg/reason"
@@ -74,7 +74,7 @@ type Decision struct {
 	Do      Do
 	Verdict policy.Verdict
 	Closed  job.State          // with Drop: Cancelled or Expired
-	Says    broadcast.Rendered // with Send
+	Says    message.Rendered   // with Send
 	Address string             // with Send
 	Ends    time.Time          // with Send: when nobody wants the message any more; zero: never
 	Uses    contact.Permission // with Send by a permission that serves once: which; else zero
@@ -173,9 +173,9 @@ func rest(r *contact.Record, at time.Time) (policy.Verdict, bool) {
 // uses is the permission that a message goes by, where it serves once.
 func uses(r *contact.Record, via string) (p contact.Permission) {
 	switch via {
-	case broadcast.PrivateReply:
+	case message.PrivateReply:
 		p, _ = r.Comment()
-	case broadcast.OneTimeNotification:
+	case message.OneTimeNotification:
 		p, _ = r.Token()
 	}
 	return p

@@ -12,6 +12,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
 	"github.com/carillon-dev/carillon/pkg/reason"
@@ -22,7 +23,7 @@ func usual() gate.Rules { return gate.NewRules(policy.Default()) }
 
 func planned(t *testing.T, text string) *definition.Planned {
 	t.Helper()
-	return plannedAs(t, broadcast.Spec{Message: broadcast.Message{Text: text}})
+	return plannedAs(t, broadcast.Spec{Message: message.Message{Text: text}})
 }
 
 func plannedAs(t *testing.T, b broadcast.Spec) *definition.Planned {
@@ -145,8 +146,8 @@ func TestWhichPermissionIsUsed(t *testing.T) {
 		Comments: []contact.Permission{{ID: "c2", At: at.Add(-time.Hour), Used: true}, {ID: "c1", At: at.Add(-2 * time.Hour)}},
 		Tokens:   []contact.Permission{{ID: "t", At: at.Add(-time.Hour)}}}
 	s := &sender.Spec{ID: "s", Channel: "messenger", Capabilities: []string{"one_time_notification"}}
-	for via, want := range map[string]string{"": "", broadcast.PrivateReply: "c1", broadcast.OneTimeNotification: "t"} {
-		p := plannedAs(t, broadcast.Spec{Message: broadcast.Message{Text: "Hello", Via: via}})
+	for via, want := range map[string]string{"": "", message.PrivateReply: "c1", message.OneTimeNotification: "t"} {
+		p := plannedAs(t, broadcast.Spec{Message: message.Message{Text: "Hello", Via: via}})
 		if d := usual().Forecast(r, p, s, at); d.Do != gate.Send || d.Uses.ID != want {
 			t.Errorf("via %q: %+v", via, d)
 		}
@@ -167,12 +168,12 @@ func TestBlind(t *testing.T) {
 func TestAuthor(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
-		message broadcast.Message
+		message message.Message
 		refused string
 		warned  string
 	}{
-		"plain":                 {message: broadcast.Message{Text: "hi"}},
-		"a tag that is no more": {message: broadcast.Message{Text: "hi", Tag: "CONFIRMED_EVENT_UPDATE"}, warned: "outside the window nobody gets it"},
+		"plain":                 {message: message.Message{Text: "hi"}},
+		"a tag that is no more": {message: message.Message{Text: "hi", Tag: "CONFIRMED_EVENT_UPDATE"}, warned: "outside the window nobody gets it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &broadcast.Spec{ID: "b", Message: c.message}

@@ -10,6 +10,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/sender"
@@ -42,10 +43,10 @@ func TestAcknowledge(t *testing.T) {
 	ads := strings.Replace(usual, bulk, "  - id: ads_are_personal\n    acknowledge: true\n    under: [ad_window]\n    says: Who came by an ad expects an answer.\n    source: [M-POL-0928]\n"+bulk, 1)
 	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	long := strings.Repeat("{{if .name}}{{end}}", 150) // renders to nothing, and is longer than a text may be
-	news := broadcast.Message{Text: "Read {{.name}}'s page at https://example.com/today", Tag: "NON_PROMOTIONAL_SUBSCRIPTION"}
+	news := message.Message{Text: "Read {{.name}}'s page at https://example.com/today", Tag: "NON_PROMOTIONAL_SUBSCRIPTION"}
 	for name, c := range map[string]struct {
 		book     string
-		message  broadcast.Message
+		message  message.Message
 		channel  string
 		at       string
 		codes    []string
@@ -67,12 +68,12 @@ func TestAcknowledge(t *testing.T) {
 		"both":                       {book: both, message: news, codes: []string{"links_under_tag", "bulk_discouraged"}, done: []string{"bulk_discouraged", "links_under_tag"}},
 		"before the advice begins":   {book: from2027, at: "2026-12-31T23:59:59Z"},
 		"when the advice begins":     {book: from2027, at: "2027-01-01T00:00:00Z", missing: []string{"bulk_discouraged"}},
-		"a tag that nobody gets":     {book: usual, message: broadcast.Message{Text: "x", Tag: "NO_SUCH_TAG"}, missing: []string{"bulk_discouraged"}}, // inside the window a tag is not looked at
+		"a tag that nobody gets":     {book: usual, message: message.Message{Text: "x", Tag: "NO_SUCH_TAG"}, missing: []string{"bulk_discouraged"}}, // inside the window a tag is not looked at
 		"what can never be sent":     {book: strings.Replace(until2027, "id: ad_window\n", "id: ad_window\n    to: 2027-01-01\n", 1), at: "2027-01-01T00:00:00Z", codes: []string{"bulk_discouraged"}, never: "broadcast b can never be sent: "},
 		"while it can":               {book: strings.Replace(until2027, "id: ad_window\n", "id: ad_window\n    to: 2027-01-01\n", 1), at: "2026-12-31T23:59:59Z", missing: []string{"bulk_discouraged"}},
 		"what an ad alone lets send": {book: until2027, at: "2027-01-01T00:00:00Z", missing: []string{"bulk_discouraged"}},
 		"advice on an ad's window":   {book: ads, codes: []string{"bulk_discouraged"}, missing: []string{"ads_are_personal"}},
-		"a long template":            {book: both, message: broadcast.Message{Text: long + news.Text, Tag: news.Tag}, missing: []string{"bulk_discouraged", "links_under_tag"}},
+		"a long template":            {book: both, message: message.Message{Text: long + news.Text, Tag: news.Tag}, missing: []string{"bulk_discouraged", "links_under_tag"}},
 		"a long code is cut":         {book: usual, codes: []string{strings.Repeat("x", 65)}, needless: `acknowledge "` + strings.Repeat("x", 64) + `": it has`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/gate"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
 	"github.com/carillon-dev/carillon/pkg/reason"
@@ -29,9 +30,9 @@ func rulesBy(t testing.TB, text string) gate.Rules {
 	return gate.NewRules(rb)
 }
 
-func plannedAs(t testing.TB, m broadcast.Message) *definition.Planned {
+func plannedAs(t testing.TB, m message.Message) *definition.Planned {
 	t.Helper()
-	says, err := broadcast.NewWording(m, nil)
+	says, err := message.NewWording(message.Broadcast(), m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,10 +54,10 @@ func TestImpactOfOneContact(t *testing.T) {
 	usual := string(policy.Embedded())
 	due := moment("2026-11-25T10:00:00Z")
 	const day = 24 * time.Hour
-	tagged := broadcast.Message{Text: "Friday", Tag: "CONFIRMED_EVENT_UPDATE"}
-	plain := broadcast.Message{Text: "Hello", Promotional: true}
+	tagged := message.Message{Text: "Friday", Tag: "CONFIRMED_EVENT_UPDATE"}
+	plain := message.Message{Text: "Hello", Promotional: true}
 	for name, c := range map[string]struct {
-		message       broadcast.Message
+		message       message.Message
 		inbound, ad   time.Duration // before due; 0: never
 		optOut        contact.Scope
 		before, after string
@@ -120,9 +121,9 @@ func TestImpactCounts(t *testing.T) {
 			return moment(rapid.SampledFrom(days).Draw(t, label) + "T00:00:00Z").Add(time.Duration(rapid.Int64Range(-2, 2).Draw(t, label+" ns")))
 		}
 		ages := rapid.SliceOfN(rapid.Int64Range(0, 40*24), 0, 20).Draw(t, "ages in hours")
-		m := broadcast.Message{Text: "x", Tag: rapid.SampledFrom([]string{"", "ACCOUNT_UPDATE", "GAME_EVENT", "HUMAN_AGENT", "NON_PROMOTIONAL_SUBSCRIPTION"}).Draw(t, "tag"), Promotional: rapid.Bool().Draw(t, "promotional")}
+		m := message.Message{Text: "x", Tag: rapid.SampledFrom([]string{"", "ACCOUNT_UPDATE", "GAME_EVENT", "HUMAN_AGENT", "NON_PROMOTIONAL_SUBSCRIPTION"}).Draw(t, "tag"), Promotional: rapid.Bool().Draw(t, "promotional")}
 		from := &sender.Spec{ID: "s", Channel: rapid.SampledFrom([]string{"messenger", "instagram"}).Draw(t, "channel"), Capabilities: []string{"news", "subscription"}, AdWindow: 72}
-		wording, err := broadcast.NewWording(m, nil)
+		wording, err := message.NewWording(message.Broadcast(), m, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/scheduler"
@@ -504,7 +505,7 @@ func TestLineOfOneThatIsBehind(t *testing.T) {
 	r.Apply(t, rig.Bakery)
 	keys := r.Contacts(t, "bakery", 3)
 	r.Settled(t, nil)
-	b := r.Running(t, broadcast.Spec{ID: "spring", Sender: "bakery", Message: broadcast.Message{Text: "x"}}, keys)
+	b := r.Running(t, broadcast.Spec{ID: "spring", Sender: "bakery", Message: message.Message{Text: "x"}}, keys)
 	tally, err := ledger.OpenTally(t.Context(), r.Ledger, r.Names, r.Log) // and does not run
 	rig.Must(t, err)
 	s := scheduler.New(scheduler.Config{

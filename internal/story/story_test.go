@@ -10,6 +10,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/pkg/reason"
@@ -48,7 +49,7 @@ func newWorld(t *testing.T) world {
 	r.Apply(t, rig.Bakery)
 	w := world{Rooms: r, keys: r.Contacts(t, "bakery", 2)}
 	w.b = r.Running(t, broadcast.Spec{
-		ID: "spring", Sender: "bakery", Message: broadcast.Message{Text: "Hello {{.name}}"}, Audience: broadcast.Audience{Labels: []string{"regular"}},
+		ID: "spring", Sender: "bakery", Message: message.Message{Text: "Hello {{.name}}"}, Audience: broadcast.Audience{Labels: []string{"regular"}},
 	}, w.keys)
 	w.teller = story.Teller{Defs: r.Defs, Facts: r.Facts, Audiences: r.Audiences, Ledger: r.Ledger, Gate: r.Gate}
 	return w

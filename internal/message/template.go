@@ -1,8 +1,9 @@
-package broadcast
+package message
 
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/template"
 	"unicode/utf8"
@@ -17,7 +18,8 @@ type Template struct {
 }
 
 // ParseTemplate parses a text over the fields name, id, timezone, labels,
-// attributes and every attribute by its own name. It refuses what could run
+// attributes and every attribute by its own name; and over event, what a flow
+// was begun by. It refuses what could run
 // long or grow without bound: nested loops, templates in templates and
 // functions beyond a few.
 func ParseTemplate(text string) (*Template, error) {
@@ -55,13 +57,14 @@ var (
 )
 
 // Render fills the text in for one contact. An error means that it can't be
-// filled completely; it never names what the contact's fields hold.
-func (t *Template) Render(r contact.Record) (string, error) {
+// filled completely; it never names what the contact's fields hold. Without an
+// event there is none to name.
+func (t *Template) Render(r contact.Record, event map[string]any) (string, error) {
 	if t.t == nil {
 		return t.plain, nil
 	}
 	var out limited
-	if err := t.t.Execute(&out, fields(r)); err != nil {
+	if err := t.t.Execute(&out, fields(r, event)); err != nil {
 		for _, known := range []error{errMissing, errTooLong, errWhole, errFormat} {
 			if errors.Is(err, known) {
 				return "", known
@@ -76,15 +79,44 @@ func (t *Template) Render(r contact.Record) (string, error) {
 	return s, nil
 }
 
-func fields(r contact.Record) map[string]any {
-	m := make(map[string]any, len(r.Attributes)+5)
+func fields(r contact.Record, event map[string]any) map[string]any {
+	m := make(map[string]any, len(r.Attributes)+6)
 	attrs := make(map[string]field, len(r.Attributes))
 	for k, v := range r.Attributes {
 		m[k], attrs[k] = field(v), field(v)
 	}
 	m["id"], m["name"], m["timezone"] = field(r.Address), field(r.Name), field(r.Timezone)
 	m["labels"], m["attributes"] = r.Labels, attrs
+	if event != nil {
+		m["event"] = printable(event)
+	}
 	return m
+}
+
+// printable is an event's data with every text as a field, so that one that is
+// empty or not there can't be printed.
+func printable(v any) any {
+	switch v := v.(type) {
+	case nil:
+		return field("")
+	case string:
+		return field(v)
+	case float64:
+		return field(strconv.FormatFloat(v, 'f', -1, 64))
+	case map[string]any:
+		m := make(map[string]any, len(v))
+		for k, x := range v {
+			m[k] = printable(x)
+		}
+		return m
+	case []any:
+		l := make([]any, len(v))
+		for i, x := range v {
+			l[i] = printable(x)
+		}
+		return l
+	}
+	return v
 }
 
 type limited struct{ b strings.Builder }

@@ -1,4 +1,4 @@
-package broadcast
+package message
 
 import (
 	"errors"
@@ -108,7 +108,7 @@ func TestRender(t *testing.T) {
 			t.Errorf("ParseTemplate(%q): %v", c.text, err)
 			continue
 		}
-		if got, err := p.Render(anna()); got != c.want || !errors.Is(err, c.err) {
+		if got, err := p.Render(anna(), nil); got != c.want || !errors.Is(err, c.err) {
 			t.Errorf("Render(%q) = %q, %v; want %q, %v", c.text, got, err, c.want, c.err)
 		}
 	}
@@ -120,7 +120,7 @@ func TestRenderNeedsLabels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Render(contact.Record{}); !errors.Is(err, errMissing) {
+	if _, err := p.Render(contact.Record{}, nil); !errors.Is(err, errMissing) {
 		t.Errorf("no labels: %v, want %v", err, errMissing)
 	}
 }
@@ -180,7 +180,7 @@ func TestRenderIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := contact.Record{Attributes: map[string]string{"city": strings.Repeat("x", c.city)}}
-		if _, err := p.Render(r); !errors.Is(err, c.err) {
+		if _, err := p.Render(r, nil); !errors.Is(err, c.err) {
 			t.Errorf("%.60q with %d bytes: %v, want %v", c.text, c.city, err, c.err)
 		}
 	}
@@ -200,7 +200,7 @@ func TestRenderLeaksNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := p.Render(r)
+		got, err := p.Render(r, nil)
 		if err == nil {
 			t.Errorf("%s rendered to %q, want an error", text, got)
 		} else if strings.Contains(err.Error(), secret) {
@@ -222,7 +222,7 @@ func TestRenderNeverHalfFilled(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		if got, err := p.Render(anna()); !errors.Is(err, errMissing) {
+		if got, err := p.Render(anna(), nil); !errors.Is(err, errMissing) {
 			t.Fatalf("%s = %q, %v; want %v", text, got, err, errMissing)
 		}
 	})
@@ -247,7 +247,7 @@ func FuzzTemplate(f *testing.F) {
 			return
 		}
 		for _, r := range []contact.Record{{}, anna()} {
-			got, err := p.Render(r)
+			got, err := p.Render(r, nil)
 			if err != nil && got != "" {
 				t.Errorf("an error and %q", got)
 			}
@@ -259,4 +259,31 @@ func FuzzTemplate(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A flow's texts name what it was begun by; what is empty or not there can't
+// be printed there either.
+func TestRenderEvent(t *testing.T) {
+	t.Parallel()
+	event := map[string]any{"order": "A7", "total": 12.5, "n": float64(3), "paid": true, "none": nil, "lines": []any{map[string]any{"sku": "x1"}}, "to": map[string]any{"city": "Oslo"}}
+	for text, want := range map[string]string{
+		"{{.event.order}} {{.event.total}} {{.event.n}} {{.event.paid}}": "A7 12.5 3 true",
+		"{{.event.to.city}}{{range .event.lines}} {{.sku}}{{end}}":       "Oslo x1",
+		`{{if .event.none}}a{{else}}b{{end}}{{or .event.nothing "c"}}`:   "bc",
+		"{{.name}} of {{.event.order}}":                                  "Anna of A7",
+		"{{.event.none}}":                                                "",
+		"{{.event.nothing}}":                                             "",
+		"{{.event.to}}":                                                  "",
+		"{{.event.lines}}":                                               "",
+		"{{.event}}":                                                     "",
+	} {
+		p, err := ParseTemplate(text)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		got, err := p.Render(anna(), event)
+		if got != want || (err != nil) != (want == "") {
+			t.Errorf("%s: %q, %v; want %q", text, got, err, want)
+		}
+	}
 }

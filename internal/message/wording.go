@@ -1,4 +1,4 @@
-package broadcast
+package message
 
 import (
 	"errors"
@@ -19,12 +19,13 @@ type Wording struct {
 	fields  map[string]*Template // of the body, by path; those that are filled in
 	says    policy.Message       // without text and words
 	written string               // the text as its author wrote it
+	event   map[string]any       // what a flow was begun by; nil: it is no flow's
 }
 
-// NewWording reads a message. t is the template that it names, nil where it
+// NewWording reads a message of an author. t is the template that it names, nil where it
 // names none. Its error names the field, as in "text: …".
-func NewWording(m Message, t *content.Template) (*Wording, error) {
-	w := &Wording{written: m.Text, says: m.policy()}
+func NewWording(a Author, m Message, t *content.Template) (*Wording, error) {
+	w := &Wording{written: m.Text, says: m.policy(a)}
 	body := &content.Body{Parts: m.Parts}
 	if t != nil {
 		w.written, body = t.Text, t.Content()
@@ -64,6 +65,14 @@ func NewWording(m Message, t *content.Template) (*Wording, error) {
 	return w, nil
 }
 
+// About returns the wording over an event as well, which is decoded JSON and
+// must not change any more.
+func (w *Wording) About(event map[string]any) *Wording {
+	out := *w
+	out.event = event
+	return &out
+}
+
 // Rendered is a message as one contact gets it.
 type Rendered struct {
 	Text  string
@@ -75,7 +84,7 @@ type Rendered struct {
 // be filled in completely, or becomes longer than it may be; it never names
 // what the contact's fields hold.
 func (w *Wording) Render(r contact.Record) (Rendered, error) {
-	text, err := w.text.Render(r)
+	text, err := w.text.Render(r, w.event)
 	if err != nil || w.body == nil {
 		return Rendered{Text: text}, err
 	}
@@ -89,7 +98,7 @@ func (w *Wording) fill(text string, r contact.Record) (out Rendered, err error) 
 	if w.fields != nil {
 		out.Body, err = w.body.Map(func(path, value string) (string, error) {
 			if t := w.fields[path]; t != nil {
-				return t.Render(r)
+				return t.Render(r, w.event)
 			}
 			return value, nil
 		})
@@ -134,8 +143,8 @@ const (
 	OneTimeNotification = "one_time_notification" // by a token, once
 )
 
-// validate returns one error that begins with the field, or nil.
-func (m Message) validate() error {
+// Validate returns one error that begins with the field, or nil.
+func (m Message) Validate() error {
 	plain := (&content.Body{Parts: m.Parts}).Plain()
 	switch {
 	case m.Template != "" && (m.Text != "" || !plain):
@@ -143,21 +152,21 @@ func (m Message) validate() error {
 	case m.Template == "" && m.Text == "" && plain:
 		return errors.New("text is empty")
 	case m.Via != "" && m.Via != PrivateReply && m.Via != OneTimeNotification:
-		return fmt.Errorf("via %q: want private_reply or one_time_notification; no other way is open to a broadcast", m.Via)
+		return fmt.Errorf("via %q: want private_reply or one_time_notification; no other way is open to a message", m.Via)
 	case m.Via != "" && m.Tag != "":
 		return errors.New("tag: none goes with via, which is a permission of its own")
 	case m.Template != "":
 		return nil
 	}
-	w, err := NewWording(m, nil)
+	w, err := NewWording(Author{}, m, nil)
 	if err != nil {
 		return err
 	}
 	return w.Check("")
 }
 
-func (m Message) policy() policy.Message {
+func (m Message) policy(a Author) policy.Message {
 	return policy.Message{
-		Origin: "broadcast", Promotional: m.Promotional, Tag: m.Tag, Via: m.Via, UseCase: m.UseCase, Healthcare: m.Healthcare, Discloses: m.Discloses,
+		Origin: a.Origin, FlowType: a.FlowType, SenderChoice: a.SenderChoice, Promotional: m.Promotional, Tag: m.Tag, Via: m.Via, UseCase: m.UseCase, Healthcare: m.Healthcare, Discloses: m.Discloses,
 	}
 }

@@ -1,11 +1,14 @@
-package broadcast
+package message
 
 import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/content"
+	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
 func ada() contact.Record {
@@ -15,7 +18,7 @@ func ada() contact.Record {
 func TestRenderBody(t *testing.T) {
 	t.Parallel()
 	m := Message{Text: "Hello {{.name}}", Parts: content.Parts{Buttons: []content.Button{{Title: "Order {{.order}}", URL: "https://example.com/{{.order}}"}, {Title: "No", Payload: "NO"}}}}
-	w, err := NewWording(m, nil)
+	w, err := NewWording(Broadcast(), m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +45,7 @@ func TestRenderBody(t *testing.T) {
 
 // TestBodiesWithoutFieldsAreShared: nothing is copied where nothing differs.
 func TestBodiesWithoutFieldsAreShared(t *testing.T) {
-	w, err := NewWording(Message{Parts: content.Parts{Attachment: &content.Attachment{Type: "video", ID: "1"}}}, nil)
+	w, err := NewWording(Broadcast(), Message{Parts: content.Parts{Attachment: &content.Attachment{Type: "video", ID: "1"}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +54,7 @@ func TestBodiesWithoutFieldsAreShared(t *testing.T) {
 	if err1 != nil || err2 != nil || one.Body != two.Body || !w.Media() {
 		t.Errorf("%v %v", err1, err2)
 	}
-	plain, err := NewWording(Message{Text: "Hello"}, nil)
+	plain, err := NewWording(Broadcast(), Message{Text: "Hello"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +67,7 @@ func TestBodiesWithoutFieldsAreShared(t *testing.T) {
 func TestWordingOfATemplate(t *testing.T) {
 	t.Parallel()
 	utility := &content.Template{ID: "order", Type: "utility", Utility: &content.Utility{Name: "order_update", Language: "en", Status: "pending", Body: []content.Parameter{{Name: "order_id", Text: "{{.order}}"}}}}
-	w, err := NewWording(Message{Template: "order"}, utility)
+	w, err := NewWording(Broadcast(), Message{Template: "order"}, utility)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,13 +79,13 @@ func TestWordingOfATemplate(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	mtm := &content.Template{ID: "m", Type: "mtm", Tag: "HUMAN_AGENT", Text: "Hello {{.name}}"}
-	if w, err = NewWording(Message{Template: "m"}, mtm); err != nil || w.Policy().Tag != "HUMAN_AGENT" || w.Policy().Template.Kind != "mtm" {
+	if w, err = NewWording(Broadcast(), Message{Template: "m"}, mtm); err != nil || w.Policy().Tag != "HUMAN_AGENT" || w.Policy().Template.Kind != "mtm" {
 		t.Errorf("%+v, %v", w.Policy(), err)
 	}
-	if _, err = NewWording(Message{Template: "m", Tag: "ACCOUNT_UPDATE"}, mtm); err == nil || err.Error() != "tag: template m is mapped with HUMAN_AGENT; leave it out" {
+	if _, err = NewWording(Broadcast(), Message{Template: "m", Tag: "ACCOUNT_UPDATE"}, mtm); err == nil || err.Error() != "tag: template m is mapped with HUMAN_AGENT; leave it out" {
 		t.Error(err)
 	}
-	if _, err = NewWording(Message{Template: "m"}, &content.Template{ID: "m", Type: "standard", Parts: content.Parts{Elements: []content.Element{{Title: "{{.name"}}}}); err == nil || !strings.HasPrefix(err.Error(), "elements[0].title: ") {
+	if _, err = NewWording(Broadcast(), Message{Template: "m"}, &content.Template{ID: "m", Type: "standard", Parts: content.Parts{Elements: []content.Element{{Title: "{{.name"}}}}); err == nil || !strings.HasPrefix(err.Error(), "elements[0].title: ") {
 		t.Error(err)
 	}
 }
@@ -97,14 +100,34 @@ func TestMessageValidate(t *testing.T) {
 		{"attachment alone", Message{Parts: content.Parts{Attachment: &content.Attachment{Type: "image", ID: "1"}}}, ""},
 		{"template", Message{Template: "t", Promotional: true}, ""},
 		{"via", Message{Text: "x", Via: PrivateReply}, ""},
-		{"template and text", Message{Template: "t", Text: "x"}, "broadcast menu: message.template: it stands instead of a text and everything with it; leave those out"},
-		{"no such via", Message{Text: "x", Via: "pigeon"}, `broadcast menu: message.via "pigeon": want private_reply or one_time_notification; no other way is open to a broadcast`},
-		{"via and tag", Message{Text: "x", Via: PrivateReply, Tag: "HUMAN_AGENT"}, "broadcast menu: message.tag: none goes with via, which is a permission of its own"},
-		{"limits", Message{Text: "x", Parts: content.Parts{Buttons: []content.Button{{Title: "t"}}}}, "broadcast menu: message.buttons[0]: want one of url, payload and phone"},
-		{"action", Message{Text: "x", Parts: content.Parts{Buttons: []content.Button{{Title: "{{.x", Payload: "p"}}}}, "broadcast menu: message.buttons[0].title: text:1: unclosed action"},
+		{"template and text", Message{Template: "t", Text: "x"}, "template: it stands instead of a text and everything with it; leave those out"},
+		{"no such via", Message{Text: "x", Via: "pigeon"}, `via "pigeon": want private_reply or one_time_notification; no other way is open to a message`},
+		{"via and tag", Message{Text: "x", Via: PrivateReply, Tag: "HUMAN_AGENT"}, "tag: none goes with via, which is a permission of its own"},
+		{"limits", Message{Text: "x", Parts: content.Parts{Buttons: []content.Button{{Title: "t"}}}}, "buttons[0]: want one of url, payload and phone"},
+		{"action", Message{Text: "x", Parts: content.Parts{Buttons: []content.Button{{Title: "{{.x", Payload: "p"}}}}, "buttons[0].title: text:1: unclosed action"},
 	} {
-		if got := text(spec(func(s *Spec) { s.Message = c.m }).Validate()); got != c.want {
+		if got := text(c.m.Validate()); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestPolicyMessage(t *testing.T) {
+	t.Parallel()
+	w, err := NewWording(Author{Origin: "flow", FlowType: "notification", SenderChoice: "auto"}, Message{Text: "secret", Promotional: true, Tag: "HUMAN_AGENT"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := w.Policy()
+	want := policy.Message{Origin: "flow", FlowType: "notification", SenderChoice: "auto", Promotional: true, Tag: "HUMAN_AGENT"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

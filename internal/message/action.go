@@ -1,4 +1,4 @@
-package broadcast
+package message
 
 import (
 	"cmp"
@@ -45,7 +45,7 @@ func fill(v any) (string, error) {
 			return "", errMissing
 		}
 		return strings.Join(v, ", "), nil
-	case map[string]any, map[string]field:
+	case map[string]any, map[string]field, []any:
 		return "", errWhole
 	}
 	return fmt.Sprint(v), nil // a literal, a length, the answer of a comparison, text made by print
