@@ -70,6 +70,25 @@ func (id ID) String() string {
 	return id.Month + "." + strconv.Itoa(id.Part) + "." + id.Sender + "." + id.Contact.String() + "." + id.Name
 }
 
+// Flow returns the id of the flow that a source is a step of, "" for that of a
+// broadcast: their names are FLOW~RUN~STEP and BROADCAST~OCCURRENCE.
+func (s Source) Flow() string {
+	if strings.Count(s.Name, "~") != 2 {
+		return ""
+	}
+	flow, _, _ := strings.Cut(s.Name, "~")
+	return flow
+}
+
+// Whole returns what a source is paused, closed and counted with: the whole
+// flow for a step of it, and itself otherwise.
+func (s Source) Whole() Source {
+	if flow := s.Flow(); flow != "" {
+		s.Name = flow
+	}
+	return s
+}
+
 // Job returns the id of the source's job for one contact.
 func (s Source) Job(k Key) ID { return ID{Source: s, Contact: k} }
 

@@ -97,3 +97,13 @@ func FuzzParseID(f *testing.F) {
 		}
 	})
 }
+
+func TestWhole(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"menu~1": "menu~1", "menu": "menu", "shipped~abc~1-2-1-0": "shipped", "a~b~c~d": "a~b~c~d"} {
+		s := Source{Month: "202611", Part: 1, Sender: "bakery", Name: name}
+		if got := s.Whole(); got.Name != want || got.Month != s.Month || got.Part != s.Part || got.Sender != s.Sender {
+			t.Errorf("%s: %+v, want %s", name, got, want)
+		}
+	}
+}
