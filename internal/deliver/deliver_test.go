@@ -238,6 +238,26 @@ func TestEachVerdictAndAnswerSettles(t *testing.T) {
 	}
 }
 
+// Who blocked the account and writes while a message to them is being refused
+// can be reached again.
+func TestRefusedWhileTheContactWrites(t *testing.T) {
+	w := newWorld(t, 2, false)
+	w.answer = func(m channel.Message) channel.Result {
+		if m.Recipient == rig.Address(0) {
+			w.Update(t, "bakery", contact.Update{Address: m.Recipient, LastInbound: time.Now().UTC()})
+		}
+		return channel.Result{Outcome: channel.Refused, Action: channel.BlockContact, Reason: reason.RecipientUnavailable}
+	}
+	w.deliver(w.refs())
+	for i, want := range []bool{false, true} {
+		r, _, err := w.Facts.Contact(t.Context(), "bakery", w.keys[i])
+		rig.Must(t, err)
+		if r.BlockedAt.IsZero() || r.Blocked() != want {
+			t.Errorf("contact %d counts as blocked: %t, want %t: since %s, wrote %s", i, r.Blocked(), want, r.BlockedAt, r.LastInbound)
+		}
+	}
+}
+
 func TestOptOutBetweenClaimAndRecheck(t *testing.T) {
 	for _, batch := range []bool{false, true} {
 		w := newWorld(t, 2, batch)

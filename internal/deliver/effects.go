@@ -59,7 +59,9 @@ func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Resu
 }
 
 // learned keeps what answers say of contacts: who can't be reached or wants a
-// rest, and which permissions are used up. A use is known to be somebody's
+// rest, and which permissions are used up. That one can't be reached is so
+// since before the call: who writes while it is under way can be reached again,
+// whichever is told first. A use is known to be somebody's
 // whether or not this succeeds.
 func (r *run) learned(ctx context.Context, tasks []*task, results []channel.Result) {
 	var us []contact.Update
@@ -72,7 +74,7 @@ func (r *run) learned(ctx context.Context, tasks []*task, results []channel.Resu
 		case res.Outcome == channel.Accepted, res.Outcome == channel.Unknown:
 			continue
 		case res.Action == channel.BlockContact:
-			u.BlockedAt = now
+			u.BlockedAt = tasks[i].claimed
 		case res.Action == channel.CooldownOfOne:
 			u.CooledUntil = now.Add(res.After)
 		default:
