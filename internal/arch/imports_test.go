@@ -43,7 +43,7 @@ func rooms() map[string]level {
 		"internal/ledger": way, "internal/budget": way, "internal/deadletter": way, "internal/audience": way, "internal/definition": way,
 		"internal/facts": way, "internal/stream": way, "internal/consent": way, "internal/scheduler": way,
 		"internal/audit": way, "internal/story": way, "internal/lease": way, "internal/access": way,
-		"internal/use": way, "internal/journal": way, "internal/idempotency": way, "internal/ingest": way,
+		"internal/use": way, "internal/errand": way, "internal/journal": way, "internal/idempotency": way, "internal/ingest": way,
 		"internal/webhook": way, "internal/receipt": way, "internal/mapping": way, "internal/crm": way, "internal/label": way,
 
 		"internal/channel/meta": adapter, "internal/channel/wire": adapter, "internal/channel/twilio": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,

@@ -103,13 +103,14 @@ type Member struct {
 // place is where a job stands, kept small: an audit of a million jobs holds
 // one for each.
 type place struct {
-	seq    uint64
-	state  job.State
-	reason reason.Code
-	seen   bool // in the snapshot
-	doubt  bool // an attempt was unknown once
-	likely bool // it is unknown, and likely not sent
-	again  bool // the standing order redrove it
+	seq     uint64
+	state   job.State
+	reason  reason.Code
+	seen    bool // in the snapshot
+	planned bool // its last record is the planned one
+	doubt   bool // an attempt was unknown once
+	likely  bool // it is unknown, and likely not sent
+	again   bool // the standing order redrove it
 }
 
 type count struct {
@@ -127,7 +128,7 @@ func (c *count) problem(format string, args ...any) {
 // record checks that a record may follow the one before it.
 func (c *count) record(e ledger.Entry) error {
 	p := c.jobs[e.ID.Contact]
-	if err := ledger.CheckNext(ledger.Entry{Seq: p.seq, Record: ledger.Record{State: p.state}}, e.Record); err != nil {
+	if err := ledger.CheckNext(e.ID.Source, ledger.Entry{Seq: p.seq, Record: ledger.Record{State: p.state, Planned: p.planned}}, e.Record); err != nil {
 		c.problem("%s at %d: %v", e.ID, e.Seq, err)
 	}
 	if e.Record.State.Ended() && e.Record.State.Bucket("") != job.InSent && e.Record.Reason == "" {
@@ -137,7 +138,7 @@ func (c *count) record(e ledger.Entry) error {
 		p.seq = e.Seq
 	} else {
 		p = place{
-			seq: e.Seq, state: e.Record.State, reason: e.Record.Reason, doubt: p.doubt || e.Record.State == job.Unknown,
+			seq: e.Seq, state: e.Record.State, reason: e.Record.Reason, planned: e.Record.Planned, doubt: p.doubt || e.Record.State == job.Unknown,
 			likely: e.Record.State == job.Unknown && c.evidence.LikelyNotSent(e.Record.At), again: p.again || e.Record.By == ledger.ByStandingOrder,
 		}
 	}

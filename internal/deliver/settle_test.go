@@ -101,7 +101,7 @@ func TestOfResult(t *testing.T) {
 			if r.Code != c.res.Code || r.Subcode != c.res.Subcode || r.Status != c.res.Status || r.Detail != c.res.Detail || r.MessageID != c.res.MessageID {
 				t.Errorf("the platform's answer is lost: %+v", r)
 			}
-			if err := ledger.CheckNext(ledger.Entry{Seq: 1, Record: ledger.Record{State: job.Claimed}}, withPrev(r, 1)); err != nil {
+			if err := ledger.CheckNext(job.Source{Name: "spring~1"}, ledger.Entry{Seq: 1, Record: ledger.Record{State: job.Claimed}}, withPrev(r, 1)); err != nil {
 				t.Error(err)
 			}
 		})

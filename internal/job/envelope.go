@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // MaxJobs is how many jobs an envelope carries at the most: the limit of one
@@ -17,6 +18,10 @@ type Ref struct {
 	Contact Key    `json:"c"`
 	Seq     uint64 `json:"s,omitempty"`
 	Attempt int    `json:"a,omitempty"` // claims made so far
+
+	// Ends is when nobody wants the message any more; zero: when its source
+	// ends, as of every broadcast's.
+	Ends time.Time `json:"e,omitzero"`
 }
 
 // Envelope is one queue task: 1 to MaxJobs jobs of one source. It carries ids
@@ -81,6 +86,9 @@ func (e Envelope) check() error {
 		}
 		if j.Attempt < 0 {
 			return fmt.Errorf("contact %s: attempt %d", j.Contact, j.Attempt)
+		}
+		if j.Seq == 0 && e.Source.Flow() != "" {
+			return fmt.Errorf("contact %s: a job of a flow has a record before it is claimed", j.Contact)
 		}
 		seen[j.Contact] = true
 	}

@@ -66,6 +66,8 @@ func TestEnvelopeCheck(t *testing.T) {
 		{"no job", envelope(0), nil, "0 jobs, want 1 to 50"},
 		{"too many jobs", envelope(MaxJobs + 1), nil, "51 jobs, want 1 to 50"},
 		{"a contact twice", envelope(2), func(e *Envelope) { e.Jobs[1] = e.Jobs[0] }, "contact AAAAAAAAAAAAAAAAAAAAAA twice"},
+		{"a step of a flow", envelope(1), func(e *Envelope) { e.Source.Name, e.Jobs[0].Seq = "order~run~1-2-1-0", 7 }, ""},
+		{"a step that nobody planned", envelope(1), func(e *Envelope) { e.Source.Name = "order~run~1-2-1-0" }, "a job of a flow has a record before it is claimed"},
 		{"attempts before the first", envelope(1), func(e *Envelope) { e.Jobs[0].Attempt = -1 }, "attempt -1"},
 		{"month", envelope(1), func(e *Envelope) { e.Source.Month = "202613" }, "want month, part, sender and name"},
 		{"last part", envelope(1), func(e *Envelope) { e.Source.Part = 999 }, ""},

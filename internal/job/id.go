@@ -80,6 +80,9 @@ func (s Source) Flow() string {
 	return flow
 }
 
+// IsFlow tells whether a source is a flow's: a step of it, or the whole.
+func (s Source) IsFlow() bool { return s.Flow() != "" || !strings.Contains(s.Name, "~") }
+
 // Whole returns what a source is paused, closed and counted with: the whole
 // flow for a step of it, and itself otherwise.
 func (s Source) Whole() Source {

@@ -51,7 +51,7 @@ func (m *model) write(k job.Key, r ledger.Record) (uint64, bool) {
 	if prev.Seq != r.Prev {
 		return 0, false
 	}
-	if err := ledger.CheckNext(prev, r); err != nil {
+	if err := ledger.CheckNext(m.source, prev, r); err != nil {
 		m.t.Fatalf("%v", err)
 	}
 	e := ledger.Entry{ID: m.source.Job(k), Seq: uint64(len(m.log) + 1), Record: r}

@@ -218,15 +218,16 @@ func (r *round) take(ctx context.Context, f followed) error {
 func (t *Tally) count(name string, e Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := t.sources[e.ID.Source]
+	whole := e.ID.Whole()
+	c := t.sources[whole]
 	if c == nil {
 		n := NewCounts()
 		c = &n
-		t.sources[e.ID.Source] = c
+		t.sources[whole] = c
 	}
 	if e.Seq > c.Seq {
 		c.Add(e)
-		t.dirty[e.ID.Source] = true
+		t.dirty[whole] = true
 	}
 	t.seen[name] = e.Seq
 	close(t.moved)

@@ -278,6 +278,36 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 }
 
+// TestCheckNextOfAFlow asserts that a flow's job begins with its planned record,
+// and that no other record is one.
+func TestCheckNextOfAFlow(t *testing.T) {
+	const step, spring = "order~run~1-2-1-0", "spring~1"
+	plan := Record{From: job.Pending, State: job.Pending, Planned: true}
+	planned := Entry{Seq: 4, Record: plan}
+	again := Entry{Seq: 9, Record: Record{State: job.Pending}}
+	for _, c := range []struct {
+		name, of string
+		prev     Entry
+		next     Record
+		ok       bool
+	}{
+		{"planned", step, Entry{}, plan, true},
+		{"planned, of a broadcast", spring, Entry{}, plan, false},
+		{"planned twice", step, planned, Record{From: job.Pending, State: job.Pending, Prev: 4, Planned: true}, false},
+		{"planned as another state", step, Entry{}, Record{From: job.Pending, State: job.Claimed, Planned: true}, false},
+		{"planned as sent", step, Entry{}, Record{From: job.Pending, State: job.Sent, Planned: true}, false},
+		{"claimed without a plan", step, Entry{}, Record{From: job.Pending, State: job.Claimed}, false},
+		{"claimed", step, planned, Record{From: job.Pending, State: job.Claimed, Prev: 4}, true},
+		{"expired", step, planned, Record{From: job.Pending, State: job.Expired, Prev: 4}, true},
+		{"sent, by nobody's claim", step, planned, Record{From: job.Pending, State: job.Sent, Prev: 4}, false},
+		{"sent, as an echo of an earlier claim shows", step, again, Record{From: job.Pending, State: job.Sent, Prev: 9}, true},
+	} {
+		if err := CheckNext(job.Source{Name: c.of}, c.prev, c.next); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 func TestCheckNext(t *testing.T) {
 	at := func(s job.State, seq uint64) Entry { return Entry{Seq: seq, Record: Record{State: s}} }
 	for _, c := range []struct {
@@ -306,7 +336,7 @@ func TestCheckNext(t *testing.T) {
 		{"discard of no dead letter", at(job.Sent, 4), Record{From: job.Sent, State: job.Sent, Prev: 4, Discarded: true}, false},
 		{"discard elsewhere", at(job.Blocked, 4), Record{From: job.Blocked, State: job.Blocked, Prev: 5, Discarded: true}, false},
 	} {
-		if err := CheckNext(c.prev, c.next); (err == nil) != c.ok {
+		if err := CheckNext(job.Source{Name: "spring~1"}, c.prev, c.next); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

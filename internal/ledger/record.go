@@ -47,12 +47,21 @@ type Record struct {
 	// one; zero: at At, as of a sent one. By the platform's clock where only an
 	// echo told of it.
 	SentAt time.Time `json:"sent_at,omitzero"`
+
+	// Planned marks the first record of a flow's job: nothing but it says that
+	// the job is there, as the snapshot of an audience does for a broadcast's.
+	Planned bool `json:"planned,omitempty"`
+
+	// Expires is when nobody wants a flow's job any more, of its planned record
+	// and of one that reopens it, and stands until the next of these. Zero: never.
+	Expires time.Time `json:"expires,omitzero"`
 }
 
 // Who writes records that no worker and no person does, in By.
 const (
 	ByReceipt       = "receipt"        // the platform told what became of it
 	ByStandingOrder = "standing-order" // the sender's document says to redrive it
+	ByFlow          = "flow"           // a run asked for it, or does not want it any more
 )
 
 // Left returns when the message of a sent job left, zero where none is said to
@@ -85,10 +94,13 @@ func decode(data []byte) (Record, error) {
 	return r, nil
 }
 
-// CheckNext tells whether next may follow prev; prev is the zero Entry for
-// the first record of a job. A discard repeats the state of a dead letter. A
-// job that was never tried can't be sent.
-func CheckNext(prev Entry, next Record) error {
+var errPlanned = errors.New("a job of a flow begins with its planned record, which no other record is")
+
+// CheckNext tells whether next may follow prev in the history of a source's
+// job; prev is the zero Entry for the first record. A flow's job begins with
+// its planned record, a broadcast's never has one. A discard repeats the state
+// of a dead letter. A job that was never tried can't be sent.
+func CheckNext(s job.Source, prev Entry, next Record) error {
 	from := prev.Record.State
 	if prev.Seq == 0 {
 		from = job.Pending
@@ -96,10 +108,14 @@ func CheckNext(prev Entry, next Record) error {
 	if next.From != from || next.Prev != prev.Seq {
 		return fmt.Errorf("record says that it follows %s at %d, but %s at %d came before it", next.From, next.Prev, from, prev.Seq)
 	}
-	if next.Discarded && next.State == from && from.Dead() {
+	first := prev.Seq == 0
+	if next.Planned != (first && s.Flow() != "") || next.Planned && next.State != job.Pending {
+		return errPlanned
+	}
+	if next.Planned || next.Discarded && next.State == from && from.Dead() {
 		return nil
 	}
-	if prev.Seq == 0 && next.State == job.Sent {
+	if (first || prev.Record.Planned) && next.State == job.Sent {
 		return errors.New("a job can't go from pending to sent: nobody had claimed it")
 	}
 	return job.CheckMove(from, next.State)

@@ -84,7 +84,8 @@ func (c *Counts) move(s job.State, why reason.Code, by int) {
 	}
 }
 
-// Tally follows the ledger and keeps the counts of every source. Any number of
+// Tally follows the ledger and keeps the counts of every source, those of a
+// flow together (job.Source.Whole). Any number of
 // processes may each have one; the one that leads (Lead) tells watchers too,
 // and keeps a checkpoint that all of them start from.
 //
@@ -99,7 +100,7 @@ type Tally struct {
 	hurry  chan struct{} // asks for a checkpoint now
 
 	mu      sync.Mutex
-	sources map[job.Source]*Counts
+	sources map[job.Source]*Counts // of wholes
 	dirty   map[job.Source]bool
 	seen    map[string]uint64 // by stream
 	moved   chan struct{}     // closed and replaced whenever seen moves
@@ -133,7 +134,7 @@ func OpenTally(ctx context.Context, l *Ledger, names subject.Names, log *slog.Lo
 func (t *Tally) Of(s job.Source) Counts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c := t.sources[s]; c != nil {
+	if c := t.sources[s.Whole()]; c != nil {
 		return c.Clone()
 	}
 	return NewCounts()
@@ -145,7 +146,7 @@ func (t *Tally) At(s job.Source) (Counts, uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	pos := t.seen[t.ledger.names.Ledger(s.Month, s.Part)]
-	if c := t.sources[s]; c != nil {
+	if c := t.sources[s.Whole()]; c != nil {
 		return c.Clone(), pos
 	}
 	return NewCounts(), pos
@@ -222,9 +223,36 @@ func reached(have, want map[string]uint64) bool {
 // WaitIdle waits until no job of the source is claimed.
 func (t *Tally) WaitIdle(ctx context.Context, s job.Source) error {
 	return t.wait(ctx, func() bool {
-		c := t.sources[s]
+		c := t.sources[s.Whole()]
 		return c == nil || c.States[job.Claimed] == 0
 	})
+}
+
+// OfFlow returns the counts of a flow, by month, part and sender.
+func (t *Tally) OfFlow(id string) map[job.Source]Counts {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := map[job.Source]Counts{}
+	for s, c := range t.sources {
+		if s.Name == id {
+			out[s] = c.Clone()
+		}
+	}
+	return out
+}
+
+// OpenFlows returns the flows of which jobs have no outcome, by month, part
+// and sender.
+func (t *Tally) OpenFlows() []job.Source {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []job.Source
+	for s, c := range t.sources {
+		if s.IsFlow() && c.States[job.Pending]+c.States[job.Held]+c.States[job.Claimed] > 0 {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // UnknownOf returns how many jobs of a sender have an outcome that is unknown.

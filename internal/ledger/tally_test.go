@@ -117,7 +117,7 @@ func live(t *testing.T, rt *rapid.T, c *Committer, s job.Source, at []Entry) {
 		if discard {
 			a.Record.Reason = at[i].Record.Reason
 		}
-		if err := CheckNext(at[i], a.Record); err != nil {
+		if err := CheckNext(s, at[i], a.Record); err != nil {
 			rt.Fatal(err)
 		}
 		commit(t, c, a)
@@ -555,5 +555,67 @@ func TestStoredWaitsForTheCheckpoint(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTallyOfAFlow asserts that the jobs of a flow are counted together, one
+// source each as they are, by month, part and sender, and again after a start
+// from the checkpoint.
+func TestTallyOfAFlow(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c := h.committer(t)
+	tally := h.tally(t, &listener{}, nil)
+	flow := source()
+	id := flow.Name
+	var steps []Entry
+	for i := range 3 {
+		s := flow
+		s.Name = id + "~run" + name(i) + "~1-2-1-0"
+		a := move(s, i, Entry{}, job.Pending)
+		a.Record.Planned = true
+		commit(t, c, a)
+		steps = append(steps, Entry{ID: a.ID, Seq: a.Written, Record: a.Record})
+	}
+	other := flow
+	other.Sender = "florist"
+	other.Name = id + "~run~1-2-1-0"
+	commit(t, c, move(other, 0, Entry{}, job.Pending))
+	claimed := claim(steps[0].ID.Source, 0, steps[0].Seq)
+	commit(t, c, claimed)
+	blocked := move(steps[1].ID.Source, 1, steps[1], job.Blocked)
+	blocked.Record.Reason = reason.OptedOut
+	commit(t, c, blocked)
+	check := func(tally *Tally) {
+		t.Helper()
+		got := tally.Of(steps[2].ID.Source)
+		want := map[job.State]int{job.Pending: 1, job.Claimed: 1, job.Blocked: 1}
+		if !maps.Equal(got.States, want) || got.Reasons["blocked"][reason.OptedOut] != 1 {
+			t.Errorf("the flow's counts: %+v", got)
+		}
+		if at, _ := tally.At(flow); !maps.Equal(at.States, want) {
+			t.Errorf("the whole's counts: %+v", at)
+		}
+		if all := tally.OfFlow(id); len(all) != 2 || !maps.Equal(all[flow].States, want) || all[other.Whole()].States[job.Pending] != 1 {
+			t.Errorf("by sender: %+v", all)
+		}
+		if open := tally.OpenFlows(); !slices.Contains(open, flow) || !slices.Contains(open, other.Whole()) {
+			t.Errorf("open: %v", open)
+		}
+	}
+	if err := tally.CatchUp(t.Context(), steps[0].ID.Source); err != nil {
+		t.Fatal(err)
+	}
+	check(tally.Tally)
+	if err := tally.stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := h.tally(t, &listener{}, nil)
+	again.caughtUp(t)
+	check(again.Tally)
+	done := move(claimed.ID.Source, 0, Entry{ID: claimed.ID, Seq: claimed.Written, Record: claimed.Record}, job.Sent)
+	commit(t, c, done)
+	if err := again.WaitIdle(t.Context(), flow); err != nil {
+		t.Fatal(err)
 	}
 }

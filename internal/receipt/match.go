@@ -209,7 +209,7 @@ func (w *wish) next(now time.Time) bool {
 	}
 	switch r.State {
 	case job.Unknown, job.Pending, job.Held, job.Claimed:
-		if !w.named || w.at.Seq == 0 || ambiguous(r) {
+		if !w.named || w.at.Seq == 0 || r.Planned || ambiguous(r) {
 			return false
 		}
 		step.State, step.MessageID, step.SentAt = job.Sent, w.messageID, w.left

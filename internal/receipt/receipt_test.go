@@ -72,7 +72,7 @@ func (w *world) last(t *testing.T, id job.ID) ledger.Entry {
 func (w *world) legal(t interface{ Fatalf(string, ...any) }, id job.ID) {
 	var prev ledger.Entry
 	err := w.Ledger.History(context.Background(), id, func(e ledger.Entry) error {
-		err := ledger.CheckNext(prev, e.Record)
+		err := ledger.CheckNext(e.ID.Source, prev, e.Record)
 		prev = e
 		return err
 	})
