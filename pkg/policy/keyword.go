@@ -197,6 +197,11 @@ const (
 // plain is marked without its marks, as words of the lists are.
 func plain(text string) string { return strings.ReplaceAll(marked(text), mark, " ") }
 
+// Words returns a text as keywords are compared: its words in lower case
+// without accents and apostrophes, each symbol such as an emoji a word of its
+// own. Letters that stand alone three or more in a row are one word.
+func Words(text string) []string { return strings.Fields(plain(text)) }
+
 // marked is text as words in lower case without accents and apostrophes, each
 // symbol such as an emoji a word of its own, with one space before and after
 // every word and a mark for punctuation. Letters that stand alone three or

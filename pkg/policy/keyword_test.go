@@ -226,3 +226,13 @@ func TestKeywordOfASender(t *testing.T) {
 		t.Errorf("a word without a letter: %d", got)
 	}
 }
+
+func TestWordsAreAsKeywordsAreCompared(t *testing.T) {
+	for text, want := range map[string]string{
+		" Åpent, NÅ! ": "apent na", "don't": "dont", "s.t.o.p": "stop", "bread🍞now": "bread 🍞 now", "?!": "",
+	} {
+		if got := strings.Join(Words(text), " "); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
