@@ -38,5 +38,8 @@ func (s *Server) events(a *answer, r *http.Request) error {
 	for _, n := range found.Lost {
 		out.Nobody = append(out.Nobody, client.NobodyTold(n))
 	}
+	for _, n := range found.Unresolved {
+		out.Unresolved = append(out.Unresolved, client.NobodyTold(n))
+	}
 	return writeJSON(a, statusIf(out.InFlight == 0), out)
 }

@@ -237,7 +237,10 @@ func (h *house) open(ctx context.Context, defs *definition.Store, streams stream
 	}
 	h.hooks, err = webhook.New(webhook.Config{
 		Hook: defs.Hook, Secret: hookSecret, Readers: map[hook.Type]webhook.Reader{hook.Meta: meta.Reader{}}, Log: telemetry.NewLogger(h.log, false, nil),
-		Take: func(ctx context.Context, events []event.Event) error { _, err := h.desk.Take(ctx, events); return err },
+		Take: func(ctx context.Context, _ *hook.Spec, events []event.Event) error {
+			_, err := h.desk.Take(ctx, events)
+			return err
+		},
 	})
 	return err
 }

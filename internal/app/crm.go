@@ -5,11 +5,12 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/ingest/cloudevent"
+	"github.com/carillon-dev/carillon/internal/mapping"
 )
 
 // listen opens the intake of CRM systems' events, and listens to those on NATS.
 func (s *side) listen() error {
-	s.crm = &crm.Intake{Defs: s.defs, Desk: s.desk, Cache: s.mappings}
+	s.crm = &crm.Intake{Defs: s.defs, Desk: s.desk, Cache: mapping.NewCache()}
 	l := &crm.Listener{Intake: s.crm, NATS: s.engines.NATS, Subject: s.names.CRMEvents(), Decode: cloudevent.Decode, Log: s.cfg.Log}
 	s.run("crm", l.Run)
 	return errors.Join(

@@ -10,19 +10,27 @@ import (
 	"github.com/carillon-dev/carillon/internal/ingest/meta"
 	"github.com/carillon-dev/carillon/internal/ingest/salesforce"
 	"github.com/carillon-dev/carillon/internal/ingest/twilio"
-	"github.com/carillon-dev/carillon/internal/mapping"
 	"github.com/carillon-dev/carillon/internal/webhook"
 )
 
-// readers are who reads the calls of each type of hook. What a CRM tells is
-// mapped by its hook's document.
-func readers(mappings *mapping.Cache) map[hook.Type]webhook.Reader {
+// readers are who reads the calls of each type of hook.
+func readers() map[hook.Type]webhook.Reader {
 	return map[hook.Type]webhook.Reader{
 		hook.Meta:       meta.Reader{},
 		hook.Twilio:     twilio.Reader{},
-		hook.HubSpot:    mapping.Mapped{Reader: hubspot.Reader{}, Cache: mappings},
-		hook.Salesforce: mapping.Mapped{Reader: salesforce.Reader{}, Cache: mappings},
+		hook.HubSpot:    hubspot.Reader{},
+		hook.Salesforce: salesforce.Reader{},
 	}
+}
+
+// take hands in what a call told: a platform says itself whom it is about, of
+// a CRM that has to be found out.
+func (s *side) take(ctx context.Context, h *hook.Spec, events []event.Event) error {
+	if h.Type.CRM() {
+		return s.crm.Hear(ctx, h, events)
+	}
+	_, err := s.desk.Take(ctx, events)
+	return err
 }
 
 // hooks returns what takes the calls of hooks. Their secrets are those of this
@@ -30,8 +38,7 @@ func readers(mappings *mapping.Cache) map[hook.Type]webhook.Reader {
 // speak for the platform.
 func (s *side) hooks() (*webhook.Receiver, error) {
 	r, err := webhook.New(webhook.Config{
-		Hook: s.defs.Hook, Secret: s.called.resolve, Readers: readers(s.mappings), Log: s.cfg.Log,
-		Take: func(ctx context.Context, events []event.Event) error { _, err := s.desk.Take(ctx, events); return err },
+		Hook: s.defs.Hook, Secret: s.called.resolve, Readers: readers(), Take: s.take, Log: s.cfg.Log,
 	})
 	if err != nil {
 		return nil, err

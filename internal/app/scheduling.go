@@ -18,7 +18,6 @@ import (
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/lease"
 	"github.com/carillon-dev/carillon/internal/ledger"
-	"github.com/carillon-dev/carillon/internal/mapping"
 	"github.com/carillon-dev/carillon/internal/outcome"
 	"github.com/carillon-dev/carillon/internal/outlet"
 	"github.com/carillon-dev/carillon/internal/push"
@@ -42,7 +41,6 @@ type side struct {
 	pushed    outlet.Counts
 	pusher    *push.Client
 	desk      *ingest.Desk // takes in what is told from outside
-	mappings  *mapping.Cache
 	crm       *crm.Intake
 	echoes    *receipt.Echoes
 	witness   *receipt.Witness // of unknown outcomes
@@ -52,7 +50,7 @@ type side struct {
 // schedule starts the scheduler's side: it counts, takes orders, and leads
 // where the lease says so. The holder names this process in the lease.
 func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
-	s := &side{core: c, mappings: mapping.NewCache()}
+	s := &side{core: c}
 	var err error
 	if s.audiences, err = audience.Open(ctx, c.streams, c.names); err != nil {
 		return nil, err

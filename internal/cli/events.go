@@ -97,7 +97,7 @@ func sendEvents(ctx context.Context, c *client.Client, events []json.RawMessage)
 			return sum, fmt.Errorf("events %d to %d: %w", from+1, from+len(some), err)
 		}
 		sum.New, sum.Repeated, sum.Contacts, sum.InFlight = sum.New+got.New, sum.Repeated+got.Repeated, sum.Contacts+got.Contacts, sum.InFlight+got.InFlight
-		sum.Nobody = append(sum.Nobody, got.Nobody...)
+		sum.Nobody, sum.Unresolved = append(sum.Nobody, got.Nobody...), append(sum.Unresolved, got.Unresolved...)
 	}
 	return sum, nil
 }
@@ -109,20 +109,26 @@ func (s *session) sent(n int, r client.EventsTaken, all bool) error {
 	if s.json {
 		return s.writeJSON(r)
 	}
-	for i, e := range r.Nobody {
-		if i == maxNobody {
-			fmt.Fprintf(s.err, "and %s more\n", console.Count(len(r.Nobody)-i))
-			break
-		}
-		why := e.Why
-		if why == "" {
-			why = "no rule is for it, or it has none of what the rules read"
-		}
-		fmt.Fprintf(s.err, "%s names no contact: %s\n", oneLine(e.ID), oneLine(why))
-	}
+	s.unnamed(r.Nobody, "names no contact")
+	s.unnamed(r.Unresolved, "does not name all whom it should")
 	if !all { // what failed is said instead
 		return nil
 	}
 	_, err := fmt.Fprintf(s.out, "%s: %s new, %s repeated, about %s\n", console.Nouns(n, "event"), console.Count(r.New), console.Count(r.Repeated), console.Nouns(r.Contacts, "contact"))
 	return err
+}
+
+// unnamed tells a person which events could not be understood, and why.
+func (s *session) unnamed(events []client.NobodyTold, what string) {
+	for i, e := range events {
+		if i == maxNobody {
+			fmt.Fprintf(s.err, "and %s more\n", console.Count(len(events)-i))
+			return
+		}
+		why := e.Why
+		if why == "" {
+			why = "no rule is for it, or it has none of what the rules read"
+		}
+		fmt.Fprintf(s.err, "%s %s: %s\n", oneLine(e.ID), what, oneLine(why))
+	}
 }

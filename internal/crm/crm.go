@@ -1,8 +1,8 @@
-// Package crm takes the events of CRM systems that come as CloudEvents,
-// whichever way: it finds out whom they are about, by the rules of the hooks
-// of type events, and hands them to the desk. It knows no wire form.
+// Package crm takes the events of CRM systems, whichever way they come: it
+// finds out whom they are about, by the rules of hooks, and hands them to the desk. It knows no wire form.
 //
-// Its invariant: either all events of one call are handed in, or none is.
+// Its invariant: either all events of one call are handed in, or none is; and
+// what an event says is kept only where a person's erasure would find it.
 package crm
 
 import (
@@ -35,14 +35,15 @@ func (in *Intake) Nobody() int64 { return in.nobody.Load() }
 
 // Found is events of one call with what they say of whom, ready to be taken.
 type Found struct {
-	About   int             // contacts that they were found to be about
-	Lost    []Nobody        // events that name nobody: kept to be known again, and nothing more
-	Senders map[string]bool // whose those are
-	told    int
-	said    []event.Event
+	About      int             // contacts that they were found to be about
+	Lost       []Nobody        // events that name nobody: kept to be known again, and nothing more
+	Unresolved []Nobody        // events that name somebody, but not by all that should have
+	Senders    map[string]bool // whose those are
+	told       int
+	said       []event.Event
 }
 
-// Nobody is an event that names no contact.
+// Nobody is an event that names no contact, or not all that it should.
 type Nobody struct {
 	Source, ID string
 	Why        string // "" where no rule is for it
@@ -54,30 +55,57 @@ type Refusal struct{ Why string }
 // Error says what is wrong with which event.
 func (r *Refusal) Error() string { return r.Why }
 
-// Find finds out whom events are about, for whoever may see some senders. Its
-// errors are *Refusal, and definition.ErrNotFound for a sender that is not
-// there or not to be seen.
+// Find finds out whom events are about, for whoever may see some senders: by
+// the rules of all hooks of type events. Its errors are *Refusal, and
+// definition.ErrNotFound for a sender that is not there or not to be seen.
 func (in *Intake) Find(ctx context.Context, sees func(sender string) bool, events []event.Event) (Found, error) {
 	maps, err := in.mappings(ctx)
 	if err != nil {
 		return Found{}, err
 	}
-	out := Found{told: len(events)}
+	n := in.naming(maps, true)
+	out := Found{told: len(events), Senders: map[string]bool{}}
 	for i := range events {
-		about, why, err := mapped(maps, events[i])
+		e := &events[i]
+		about, why, err := n.whom(e)
 		if err != nil {
 			return Found{}, &Refusal{fmt.Sprintf("events[%d]: %v", i, err)}
 		}
-		if len(about) == 0 {
-			out.Lost = append(out.Lost, Nobody{events[i].Source, events[i].ID, text(why)})
-			about = []event.Event{mapping.Bare(events[i], why)}
-		} else {
-			out.About += len(about)
-		}
-		out.said = append(out.said, about...)
+		out.add(e, about, why)
 	}
-	out.Senders, err = in.known(ctx, sees, out.said)
-	return out, err
+	for _, e := range out.said {
+		if e.Sender == "" {
+			continue
+		}
+		if known, err := n.known(ctx, e.Sender); err != nil {
+			return Found{}, err
+		} else if !known || !sees(e.Sender) {
+			return Found{}, fmt.Errorf("sender %s: %w", e.Sender, definition.ErrNotFound)
+		}
+		out.Senders[e.Sender] = true
+	}
+	return out, nil
+}
+
+func (f *Found) add(e *event.Event, about []event.Event, why error) {
+	switch {
+	case len(about) == 0:
+		f.Lost = append(f.Lost, Nobody{e.Source, e.ID, text(why)})
+		about = []event.Event{mapping.Bare(*e, why)}
+	case why != nil:
+		f.Unresolved = append(f.Unresolved, Nobody{e.Source, e.ID, text(why)})
+		fallthrough
+	default:
+		f.About += len(about)
+	}
+	f.said = append(f.said, about...)
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // Take hands in what was found. Its errors are those of the desk; after one
@@ -92,35 +120,21 @@ func (in *Intake) Take(ctx context.Context, f Found) (ingest.Taken, error) {
 	return taken, nil
 }
 
-func text(err error) string {
-	if err == nil {
-		return ""
+// Hear takes what a CRM called a hook of its own with; the hook's rules say
+// whom it is about.
+func (in *Intake) Hear(ctx context.Context, h *hook.Spec, told []event.Event) error {
+	m, err := in.Cache.Of(h)
+	if err != nil { // it was compiled when it was applied
+		return fmt.Errorf("hook %s: %w", h.ID, err)
 	}
-	return err.Error()
-}
-
-// mapped returns what an event says of whom.
-func mapped(maps []*mapping.Mapping, e event.Event) (about []event.Event, why, refused error) {
-	if e.Type == mapping.Changed {
-		n, err := mapping.Native(e)
-		return []event.Event{n}, nil, err
+	n := in.naming([]*mapping.Mapping{m}, false)
+	var f Found
+	for i := range told {
+		about, why, refused := n.whom(&told[i])
+		f.add(&told[i], about, errors.Join(why, refused)) // one that is no good costs the others nothing
 	}
-	for _, m := range maps {
-		if !m.Takes(e.Source) {
-			continue
-		}
-		some, err := m.Map(e)
-		if err != nil {
-			why = err
-		}
-		for _, n := range some {
-			if len(about) > 0 {
-				n.ID = fmt.Sprintf("%s~%d", e.ID, len(about)+1)
-			}
-			about = append(about, n)
-		}
-	}
-	return about, why, nil
+	_, err = in.Desk.Take(ctx, f.said)
+	return err
 }
 
 // mappings are the rules of all hooks of type events, by the hooks' ids.
@@ -145,24 +159,4 @@ func (in *Intake) mappings(ctx context.Context) ([]*mapping.Mapping, error) {
 		out = append(out, m)
 	}
 	return out, nil
-}
-
-// known returns the senders that events are about, and refuses one that is not
-// there, or not to be seen.
-func (in *Intake) known(ctx context.Context, sees func(string) bool, events []event.Event) (map[string]bool, error) {
-	looked := map[string]bool{}
-	for i := range events {
-		id := events[i].Sender
-		if id == "" || looked[id] {
-			continue
-		}
-		looked[id] = true
-		if !sees(id) {
-			return nil, fmt.Errorf("sender %s: %w", id, definition.ErrNotFound)
-		}
-		if _, _, err := in.Defs.Sender(ctx, id); err != nil {
-			return nil, err
-		}
-	}
-	return looked, nil
 }

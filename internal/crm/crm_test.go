@@ -14,9 +14,11 @@ import (
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/engine"
 	"github.com/carillon-dev/carillon/internal/event"
+	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/mapping"
 	"github.com/carillon-dev/carillon/internal/rig"
+	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
@@ -102,6 +104,76 @@ func TestTake(t *testing.T) {
 	}
 	if in.Taken() != 6 || in.Nobody() != 2 {
 		t.Errorf("counted %d and %d", in.Taken(), in.Nobody())
+	}
+}
+
+// kept returns what is kept of an event.
+func kept(t *testing.T, r *rig.Rooms, id string) event.Event {
+	t.Helper()
+	m, found, err := stream.Last(t.Context(), r.Engines.NATS, r.Names.EventsStream(), r.Names.Event("crm/crm", id))
+	rig.Must(t, err)
+	if !found {
+		t.Fatalf("event %s is not kept", id)
+	}
+	e, err := event.Decode(m.Data)
+	rig.Must(t, err)
+	return e
+}
+
+// TestOncePerContact: what two rules say of one contact is kept twice, and is
+// one thing that happened.
+func TestOncePerContact(t *testing.T) {
+	t.Parallel()
+	r, in := open(t)
+	take(t, in, told("1", "deal.won", `{"psid":"7","do_not_text":true}`))
+	first, second := kept(t, r, "1"), kept(t, r, "1~2")
+	if first.Silent || first.Of != "" || first.Told() != "1" || first.Person != "7" {
+		t.Errorf("the first: %+v", first)
+	}
+	if !second.Silent || second.Of != "1" || second.Told() != "1" || second.Change == nil || second.Change.OptOut != "all" {
+		t.Errorf("the second: %+v", second)
+	}
+}
+
+// TestUnresolved: one rule that fails costs the others nothing, and is told.
+func TestUnresolved(t *testing.T) {
+	t.Parallel()
+	r, in := open(t)
+	r.Apply(t, "kind: Hook\nid: phones\ntype: events\nmap:\n- sender: bakery\n  contact: event.data.phone\n")
+	f, _ := take(t, in, told("1", "deal.won", `{"psid":"7","phone":[]}`))
+	if f.About != 2 || len(f.Lost) != 0 || len(f.Unresolved) != 1 || f.Unresolved[0].ID != "1" || !strings.Contains(f.Unresolved[0].Why, "map[0].contact: ") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestHear: a CRM's own hook maps by its own rules, what names nobody is kept
+// without what it says, and no event says by its type whom it is about.
+func TestHear(t *testing.T) {
+	t.Parallel()
+	r, in := open(t)
+	h := &hook.Spec{ID: "hub", Type: hook.HubSpot, Map: []hook.Rule{{Sender: "bakery", Contact: "event.data.hub", Labels: map[string]string{"hub": "true"}}}}
+	said := []event.Event{
+		told("1", "deal.won", `{"hub":"7","psid":"9"}`), told("2", "deal.won", `{"hub":[]}`),
+		told("3", string(mapping.Changed), `{"sender":"bakery","contact":"8","name":"Ada"}`),
+	}
+	rig.Must(t, in.Hear(t.Context(), h, said))
+	if e := kept(t, r, "1"); e.Person != "7" || e.Data == nil {
+		t.Errorf("%+v", e)
+	}
+	if e := kept(t, r, "2"); e.Person != "" || e.Data != nil || !strings.Contains(e.Why, "map[0].contact") {
+		t.Errorf("%+v", e)
+	}
+	if e := kept(t, r, "3"); e.Person != "" || e.Data != nil {
+		t.Errorf("%+v", e)
+	}
+	for id, want := range map[string]bool{"7": true, "8": false, "9": false} {
+		if _, known, err := r.Facts.Contact(t.Context(), "bakery", r.Facts.Key("bakery", id)); err != nil || known != want {
+			t.Errorf("%s: known %t, %v", id, known, err)
+		}
+	}
+	bad := &hook.Spec{ID: "hub", Type: hook.HubSpot, Map: []hook.Rule{{Sender: "bakery", Contact: "("}}}
+	if err := in.Hear(t.Context(), bad, said); err == nil {
+		t.Error("rules that are none were taken")
 	}
 }
 

@@ -80,7 +80,20 @@ type Event struct {
 	Extensions map[string]string `json:"extensions,omitempty"` // of a CloudEvent, as text
 	Change     *contact.Change   `json:"change,omitempty"`     // what a CRM's event says of Person; its time is Time
 
+	// A CRM's event that is about several contacts is kept once for each.
+	Of     string `json:"of,omitempty"`     // the id that it was told with, where ID is another
+	Silent bool   `json:"silent,omitempty"` // flows hear the same of Person by another event of the same Of
+
 	Data json.RawMessage `json:"data,omitempty"` // as it came: of a CRM, and of what has no meaning here
+}
+
+// Told returns the id that the event was told with: all that are kept of one
+// telling have the same.
+func (e *Event) Told() string {
+	if e.Of != "" {
+		return e.Of
+	}
+	return e.ID
 }
 
 // Opens tells whether the event opens the messaging window (policy pages of

@@ -138,9 +138,9 @@ func (m *Mapping) Takes(source string) bool {
 }
 
 // Map returns what an event says of whom: one event for each rule that names a
-// contact, with Sender, Person and Change. The second and following have an id
-// of their own. Where no rule names one there are none; the error says why a
-// rule that should have could not, and has no values of the event in it.
+// contact, with Sender, Person and Change. Where no rule names one there are
+// none; the error says why a rule that should have could not, and has no
+// values of the event in it.
 func (m *Mapping) Map(e event.Event) ([]event.Event, error) {
 	var out []event.Event
 	var failed error
@@ -157,30 +157,14 @@ func (m *Mapping) Map(e event.Event) ([]event.Event, error) {
 		if err != nil || !ok {
 			continue
 		}
-		if len(out) > 0 {
-			n.ID = fmt.Sprintf("%s~%d", e.ID, len(out)+1)
-		}
 		out = append(out, n)
 	}
 	return out, failed
 }
 
-// All returns what events say of whom. One that names nobody is kept for what
-// it is, so that a repeat of it is known, and without what it says: nobody
-// could find it by the person that it may be about, to erase it.
-func (m *Mapping) All(events []event.Event) []event.Event {
-	out := make([]event.Event, 0, len(events))
-	for _, e := range events {
-		said, err := m.Map(e)
-		if len(said) == 0 {
-			said = []event.Event{Bare(e, err)}
-		}
-		out = append(out, said...)
-	}
-	return out
-}
-
-// Bare is an event without what it says; why it names nobody stays, if there
+// Bare is an event that names nobody. It is kept for what it is, so that a
+// repeat of it is known, and without what it says: nobody could find it by the
+// person that it may be about, to erase it. Why it names nobody stays, if there
 // is a reason.
 func Bare(e event.Event, why error) event.Event {
 	e.Data, e.Subject, e.Extensions, e.Change = nil, "", nil, nil

@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"encoding/json"
-	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -137,7 +136,7 @@ func TestMap(t *testing.T) {
 }
 
 // TestMapByRules: every rule that is for an event counts, and each contact's
-// event has an id of its own.
+// event is theirs.
 func TestMapByRules(t *testing.T) {
 	t.Parallel()
 	m := compile(t,
@@ -146,16 +145,16 @@ func TestMapByRules(t *testing.T) {
 		hook.Rule{Sender: "text", Contact: "event.data.phone", SMSConsent: "event.data.agreed"},
 	)
 	got, err := m.Map(deal(`{"psid":"7","phone":"+47"}`))
-	if err != nil || len(got) != 2 || got[0].Sender != "shop" || got[0].ID != "1" || got[0].Change != nil || got[1].Sender != "text" || got[1].Person != "+47" || got[1].ID != "1~2" {
+	if err != nil || len(got) != 2 || got[0].Sender != "shop" || got[0].ID != "1" || got[0].Change != nil || got[1].Sender != "text" || got[1].Person != "+47" || got[1].ID != "1" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	got, err = m.Map(deal(`{"psid":"7","phone":[]}`))
 	if err == nil || len(got) != 1 || got[0].Sender != "shop" {
 		t.Errorf("one rule that fails costs the other: %+v, %v", got, err)
 	}
-	all := m.All([]event.Event{deal(`{"psid":"7"}`), deal(`{"phone":[]}`), deal(`{"fax":"1"}`)})
-	if len(all) != 3 || all[0].Data == nil || all[1].Data != nil || all[1].Subject != "" || all[1].Extensions != nil || all[1].Why != "map[2].contact: gives something else than a string or a whole number" || all[2].Why != "" || all[2].Data != nil {
-		t.Errorf("%+v", all)
+	_, err = m.Map(deal(`{"phone":[]}`))
+	if bare := Bare(deal(`{"phone":[]}`), err); bare.Data != nil || bare.Subject != "" || bare.Extensions != nil || bare.Why != "map[2].contact: gives something else than a string or a whole number" {
+		t.Errorf("%+v", bare)
 	}
 }
 
@@ -186,37 +185,25 @@ func TestCostIsBounded(t *testing.T) {
 	}
 }
 
-// told is a reader that tells one event, or fails.
-type told struct{ err error }
-
-func (r told) Read(hook.Call) (hook.Told, error) {
-	return hook.Told{Events: []event.Event{deal(`{"psid":"7"}`)}}, r.err
-}
-
-func TestMapped(t *testing.T) {
+// TestCache: a document is compiled once for as long as it is the same.
+func TestCache(t *testing.T) {
 	t.Parallel()
 	cache := NewCache()
-	h := &hook.Spec{ID: "crm", Map: []hook.Rule{{Sender: "shop", Contact: "event.data.psid"}}}
-	read := func(r Reader) (hook.Told, error) { return Mapped{r, cache}.Read(hook.Call{Hook: h}) }
-	for range 2 {
-		if got, err := read(told{}); err != nil || len(got.Events) != 1 || got.Events[0].Person != "7" {
-			t.Errorf("%+v, %v", got, err)
-		}
-	}
-	first, err := cache.Of(&hook.Spec{ID: "crm", Map: []hook.Rule{{Sender: "shop", Contact: "event.data.psid"}}})
-	if again, errs := cache.Of(h); err != nil || errs != nil || first != again {
+	of := func(r hook.Rule) (*Mapping, error) { return cache.Of(&hook.Spec{ID: "crm", Map: []hook.Rule{r}}) }
+	first, err := of(hook.Rule{Sender: "shop", Contact: "event.data.psid"})
+	again, errs := of(hook.Rule{Sender: "shop", Contact: "event.data.psid"})
+	if err != nil || errs != nil || first != again {
 		t.Error("the same document was compiled twice")
 	}
-	h = &hook.Spec{ID: "crm", Map: []hook.Rule{{Sender: "other", Contact: "event.data.psid"}}}
-	if got, err := read(told{}); err != nil || got.Events[0].Sender != "other" {
-		t.Errorf("a document that changed: %+v, %v", got, err)
+	other, err := of(hook.Rule{Sender: "other", Contact: "event.data.psid"})
+	if err != nil || other == first {
+		t.Errorf("a document that changed: %v", err)
 	}
-	if _, err := read(told{hook.ErrRefused}); !errors.Is(err, hook.ErrRefused) {
-		t.Errorf("a reader that refuses: %v", err)
+	if got, err := other.Map(deal(`{"psid":"7"}`)); err != nil || len(got) != 1 || got[0].Sender != "other" {
+		t.Errorf("%+v, %v", got, err)
 	}
-	h = &hook.Spec{ID: "crm", Map: []hook.Rule{{Contact: "("}}}
-	if got, err := read(told{}); err == nil || got.Events != nil {
-		t.Errorf("rules that are none: %+v", got)
+	if m, err := of(hook.Rule{Contact: "("}); err == nil || m != nil {
+		t.Errorf("rules that are none: %+v", m)
 	}
 }
 

@@ -36,7 +36,7 @@ type Config struct {
 	Hook    func(ctx context.Context, id string) (*hook.Spec, uint64, error) // definition.Store.Hook
 	Secret  func(ref string) (secret.Text, error)                            // what an env: or file: reference names
 	Readers map[hook.Type]Reader
-	Take    func(ctx context.Context, events []event.Event) error // nil: all are durable, and in force or behind a closed gate
+	Take    func(ctx context.Context, h *hook.Spec, events []event.Event) error // nil: all are durable, and in force or behind a closed gate
 	Log     *slog.Logger
 }
 
@@ -79,7 +79,7 @@ func (r *Receiver) Receive(ctx context.Context, typ hook.Type, id string, c hook
 		return hook.Answer{}, fmt.Errorf("hook %s: %w", id, err)
 	}
 	if len(told.Events) > 0 {
-		if err := r.Take(ctx, told.Events); err != nil {
+		if err := r.Take(ctx, c.Hook, told.Events); err != nil {
 			r.counts.lost(id)
 			return hook.Answer{}, &Unavailable{err}
 		}

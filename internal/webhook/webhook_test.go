@@ -68,7 +68,10 @@ func open(t *testing.T, spec hook.Spec) *desk {
 			return secret.Text(ref), nil
 		},
 		Readers: map[hook.Type]webhook.Reader{hook.Meta: d.reader, hook.Twilio: d.reader},
-		Take: func(_ context.Context, events []event.Event) error {
+		Take: func(_ context.Context, h *hook.Spec, events []event.Event) error {
+			if h.ID != spec.ID {
+				t.Errorf("told of hook %s", h.ID)
+			}
 			if d.takeFail == nil {
 				d.taken += len(events)
 			}

@@ -319,9 +319,12 @@ type EventsTaken struct {
 	Contacts int          `json:"contacts"`  // that they were found to be about
 	InFlight int          `json:"in_flight"` // messages to who opted out that may still arrive
 	Nobody   []NobodyTold `json:"nobody"`    // events that name no contact
+
+	Unresolved []NobodyTold `json:"unresolved,omitempty"` // events that name somebody, but not by every rule and flow that is for them
 }
 
-// NobodyTold is an event that names no contact: what it says is not kept.
+// NobodyTold is an event that names no contact: what it says is not kept. Of
+// one that is unresolved it is.
 type NobodyTold struct {
 	Source string `json:"source"`
 	ID     string `json:"id"`

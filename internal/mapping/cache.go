@@ -36,28 +36,3 @@ func (c *Cache) Of(h *hook.Spec) (*Mapping, error) {
 	}
 	return m, err
 }
-
-// Reader finds out whether a call is the CRM's and what it says.
-type Reader interface {
-	Read(c hook.Call) (hook.Told, error)
-}
-
-// Mapped is a reader whose events are mapped by the hook that is called.
-type Mapped struct {
-	Reader
-	Cache *Cache
-}
-
-// Read reads a call, and maps what it told.
-func (m Mapped) Read(c hook.Call) (hook.Told, error) {
-	told, err := m.Reader.Read(c)
-	if err != nil {
-		return told, err
-	}
-	rules, err := m.Cache.Of(c.Hook)
-	if err != nil { // it was compiled when it was applied
-		return hook.Told{}, &hook.Malformed{Why: err.Error()}
-	}
-	told.Events = rules.All(told.Events)
-	return told, nil
-}
