@@ -29,6 +29,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/engine"
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/idempotency"
 	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/job"
@@ -41,6 +42,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/role"
+	"github.com/carillon-dev/carillon/internal/run"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/stream"
@@ -365,6 +367,34 @@ func pushed(t *testing.T, r *rig.Rooms) {
 	rig.Must(t, err)
 }
 
+// runs writes where a run stands and when it is due, and has a worker read it.
+func runs(t *testing.T, scheduler, worker *rig.Rooms) {
+	t.Helper()
+	ctx, now := t.Context(), time.Now()
+	mine, err := run.Open(ctx, scheduler.Engines.NATS, scheduler.Streams, scheduler.Names)
+	rig.Must(t, err)
+	timers, err := run.OpenTimers(ctx, scheduler.Engines.NATS, scheduler.Streams, scheduler.Names)
+	rig.Must(t, err)
+	id := flow.ID{Flow: "cart", Contact: job.Key{1}, Slot: flow.SlotOf()}
+	rig.Must(t, timers.Append(ctx, []run.Timer{{Run: id, At: now}, {Run: id, At: now, Call: "1-1-1-0"}}))
+	rig.Must(t, mine.Save(ctx, &run.Change{Whom: run.WhomOf(id), Runs: []*run.Entry{{ID: id, Run: &flow.Run{State: flow.Waiting}, Also: []job.Key{{2}}}}, Memory: &flow.Memory{}}))
+	rig.Must(t, timers.Purge(ctx, run.Minute{At: now.UTC().Truncate(time.Minute)}, 1))
+	if n, err := mine.Count(ctx, "cart"); err != nil || len(n) != 1 {
+		t.Errorf("runs are counted as %v, %v", n, err)
+	}
+	if of, err := mine.Of(ctx, "cart", job.Key{2}); err != nil || len(of) != 1 {
+		t.Errorf("%d runs of a contact, %v", len(of), err)
+	}
+	if ms, err := timers.Minutes(ctx, now.Add(time.Minute)); err != nil || len(ms) != 1 {
+		t.Errorf("minutes with timers: %v, %v", ms, err)
+	}
+	theirs, err := run.Open(ctx, worker.Engines.NATS, worker.Streams, worker.Names)
+	rig.Must(t, err)
+	if _, _, found, err := theirs.Get(ctx, id); err != nil || !found {
+		t.Errorf("the worker finds a run: %t, %v", found, err)
+	}
+}
+
 // log writes what somebody did and reads it back, and keeps an answer.
 func (h *house) log(t *testing.T, r *rig.Rooms) {
 	t.Helper()
@@ -433,6 +463,7 @@ func TestRolesSuffice(t *testing.T) {
 			receipts(t, r, b.Source().Job(r.Facts.Key("bakery", rig.Address(0))))
 			told(t, r)
 			pushed(t, r)
+			runs(t, r, w.Rooms)
 			rig.Must(t, r.Dead.Flush(t.Context()))
 			letters := 0
 			rig.Must(t, r.Dead.Each(t.Context(), deadletter.Filter{}, func(deadletter.Letter) error { letters++; return nil }))

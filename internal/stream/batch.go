@@ -146,9 +146,14 @@ func Last(ctx context.Context, nc *nats.Conn, name, filter string) (Message, boo
 // the server's limit is 1,024.
 const maxNewest = 1000
 
+// ErrTooMany says that wildcards match more than the server answers at once,
+// 1,024 subjects.
+var ErrTooMany = errors.New("more is asked for than is answered at once")
+
 // Newest returns the newest message of each subject that has one, in no
-// order. The stream must allow direct reads, which any replica may answer: a
-// writer that relies on the answer must name the sequence it saw.
+// order; a subject may have wildcards. The stream must allow direct reads, which any replica may answer: a
+// writer that relies on the answer must name the sequence it saw. Its errors
+// include ErrTooMany.
 func Newest(ctx context.Context, nc *nats.Conn, name string, subjects []string) (map[string]Message, error) {
 	out := make(map[string]Message, len(subjects))
 	for len(subjects) > 0 {
@@ -191,6 +196,8 @@ func newest(ctx context.Context, nc *nats.Conn, name string, subjects []string, 
 			out[m.Header.Get("Nats-Subject")] = Message{Subject: m.Header.Get("Nats-Subject"), Data: m.Data, Seq: seq}
 		case "204", "404": // the end, or nothing at all
 			return nil
+		case "413":
+			return ErrTooMany
 		default:
 			return errors.New("direct read: " + status + " " + m.Header.Get("Description"))
 		}

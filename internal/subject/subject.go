@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/job"
 )
 
@@ -114,6 +116,120 @@ func (n Names) AllUses() string { return n.subject("uses.>") }
 // as a comment's id. Two senders that are one account share it.
 func (n Names) Use(account, permission string) string {
 	return n.subject("uses." + account + "." + hashed(permission, 16))
+}
+
+// RunsStream is the stream of what flows do with contacts.
+func (n Names) RunsStream() string { return n.stream("RUNS") }
+
+// RunsSubjects are all subjects of the stream of runs.
+func (n Names) RunsSubjects() []string {
+	return []string{n.subject("runs.>"), n.subject("memory.>"), n.subject("aliases.>")}
+}
+
+// Run is the subject of one run.
+func (n Names) Run(id flow.ID) string {
+	return n.subject("runs." + id.Flow + "." + id.Contact.String() + "." + id.Slot)
+}
+
+// RunsOf matches the runs of a contact in a flow.
+func (n Names) RunsOf(flowID string, k job.Key) string {
+	return n.subject("runs." + flowID + "." + k.String() + ".*")
+}
+
+// RunsOfFlow matches the runs of a flow, "" for those of all.
+func (n Names) RunsOfFlow(flowID string) string {
+	if flowID == "" {
+		flowID = "*"
+	}
+	return n.subject("runs." + flowID + ".*.*")
+}
+
+// RunsOfContact matches the runs of a contact in all flows.
+func (n Names) RunsOfContact(k job.Key) string { return n.RunsOf("*", k) }
+
+// ParseRun reads what Run built.
+func (n Names) ParseRun(subject string) (flow.ID, bool) {
+	p, ok := n.parts(subject, "runs", 3)
+	if !ok {
+		return flow.ID{}, false
+	}
+	k, err := job.ParseKey(p[1])
+	return flow.ID{Flow: p[0], Contact: k, Slot: p[2]}, err == nil
+}
+
+// Memory is the subject of what a flow remembers of a contact.
+func (n Names) Memory(flowID string, k job.Key) string {
+	return n.subject("memory." + flowID + "." + k.String())
+}
+
+// ParseMemory reads what Memory built.
+func (n Names) ParseMemory(subject string) (flowID string, k job.Key, ok bool) {
+	p, ok := n.parts(subject, "memory", 2)
+	if !ok {
+		return "", k, false
+	}
+	k, err := job.ParseKey(p[1])
+	return p[0], k, err == nil
+}
+
+// Alias is the subject that says that a run is also of another identity.
+func (n Names) Alias(id flow.ID, as job.Key) string {
+	return n.subject("aliases." + id.Flow + "." + as.String() + "." + id.Contact.String() + "." + id.Slot)
+}
+
+// AliasesOf matches the runs of a flow that a contact is not the first
+// identity of.
+func (n Names) AliasesOf(flowID string, k job.Key) string {
+	return n.subject("aliases." + flowID + "." + k.String() + ".*.*")
+}
+
+// ParseAlias reads what Alias built.
+func (n Names) ParseAlias(subject string) (id flow.ID, as job.Key, ok bool) {
+	p, ok := n.parts(subject, "aliases", 4)
+	if !ok {
+		return id, as, false
+	}
+	as, err := job.ParseKey(p[1])
+	if err != nil {
+		return id, as, false
+	}
+	k, err := job.ParseKey(p[2])
+	return flow.ID{Flow: p[0], Contact: k, Slot: p[3]}, as, err == nil
+}
+
+// parts splits a subject of a kind into so many tokens after it.
+func (n Names) parts(subject, kind string, want int) ([]string, bool) {
+	rest, ours := strings.CutPrefix(subject, n.subject(kind+"."))
+	p := strings.Split(rest, ".")
+	return p, ours && len(p) == want
+}
+
+// TimersStream is the stream of when runs are looked at next.
+func (n Names) TimersStream() string { return n.stream("TIMERS") }
+
+// TimersSubjects are all subjects of the stream of timers.
+func (n Names) TimersSubjects() []string {
+	return []string{n.subject("due.>"), n.subject("calls.>")}
+}
+
+// minute is how a minute stands in a subject.
+const minute = "20060102.1504"
+
+// Due is the subject of what is due within a minute.
+func (n Names) Due(at time.Time) string { return n.subject("due." + at.UTC().Format(minute)) }
+
+// Calls is the subject of calls that began within a minute.
+func (n Names) Calls(at time.Time) string { return n.subject("calls." + at.UTC().Format(minute)) }
+
+// ParseDue reads what Due and Calls built: the minute's beginning, and whether
+// it is of calls.
+func (n Names) ParseDue(subject string) (at time.Time, calls, ok bool) {
+	rest, due := strings.CutPrefix(subject, n.subject("due."))
+	if !due {
+		rest, calls = strings.CutPrefix(subject, n.subject("calls."))
+	}
+	at, err := time.Parse(minute, rest)
+	return at, calls, err == nil && (due || calls)
 }
 
 // hashed makes a token of text that may hold anything, from the first n bytes

@@ -3,9 +3,11 @@ package subject
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/job"
 )
 
@@ -35,6 +37,7 @@ func TestNew(t *testing.T) {
 func TestNames(t *testing.T) {
 	t.Parallel()
 	id := job.Source{Month: "202611", Part: 7, Sender: "bakery", Name: "menu~1"}.Job(job.Key{})
+	run := flow.ID{Flow: "cart", Slot: "abc"}
 	const k = "AAAAAAAAAAAAAAAAAAAAAA"
 	for _, c := range []struct {
 		name func(Names) string
@@ -56,6 +59,18 @@ func TestNames(t *testing.T) {
 		{func(n Names) string { return n.Job(id) }, "ledger.202611.7.bakery." + k + ".menu~1"},
 		{func(n Names) string { return n.JobsOfSource(id.Source) }, "ledger.202611.7.bakery.*.menu~1"},
 		{func(n Names) string { return n.JobsOfContact("202611", 7, "bakery", job.Key{}) }, "ledger.202611.7.bakery." + k + ".*"},
+		{Names.RunsStream, "RUNS"},
+		{Names.TimersStream, "TIMERS"},
+		{func(n Names) string { return n.Run(run) }, "runs.cart." + k + ".abc"},
+		{func(n Names) string { return n.RunsOf("cart", job.Key{}) }, "runs.cart." + k + ".*"},
+		{func(n Names) string { return n.RunsOfFlow("cart") }, "runs.cart.*.*"},
+		{func(n Names) string { return n.RunsOfFlow("") }, "runs.*.*.*"},
+		{func(n Names) string { return n.RunsOfContact(job.Key{}) }, "runs.*." + k + ".*"},
+		{func(n Names) string { return n.Memory("cart", job.Key{}) }, "memory.cart." + k},
+		{func(n Names) string { return n.Alias(run, job.Key{}) }, "aliases.cart." + k + "." + k + ".abc"},
+		{func(n Names) string { return n.AliasesOf("cart", job.Key{}) }, "aliases.cart." + k + ".*.*"},
+		{func(n Names) string { return n.Due(time.Date(2026, 11, 22, 23, 59, 59, 0, time.FixedZone("", 3600))) }, "due.20261122.2259"},
+		{func(n Names) string { return n.Calls(time.Date(2026, 11, 22, 23, 59, 59, 0, time.UTC)) }, "calls.20261122.2359"},
 		{func(n Names) string { return n.Dead(id) }, "dead.202611.7.bakery." + k + ".menu~1"},
 		{func(n Names) string { return n.DeadOf("bakery", "*") }, "dead.*.*.bakery.*.*"},
 		{Names.AllDead, "dead.>"},
@@ -140,6 +155,41 @@ func TestInbox(t *testing.T) {
 	for prefix, want := range map[string]string{"": "_INBOX_worker", "acme": "_INBOX_acme_worker"} {
 		if got := names(t, prefix).Inbox("worker"); got != want {
 			t.Errorf("with prefix %q: %s, want %s", prefix, got, want)
+		}
+	}
+}
+
+// TestParseRuns asserts that what names runs is read back, under any prefix,
+// and that nothing else is.
+func TestParseRuns(t *testing.T) {
+	t.Parallel()
+	id, other := flow.ID{Flow: "cart", Contact: job.Key{1}, Slot: "abc"}, job.Key{2}
+	for _, prefix := range []string{"", "acme"} {
+		n := names(t, prefix)
+		if got, ok := n.ParseRun(n.Run(id)); !ok || got != id {
+			t.Errorf("run: %+v, %t", got, ok)
+		}
+		if f, k, ok := n.ParseMemory(n.Memory("cart", other)); !ok || f != "cart" || k != other {
+			t.Errorf("memory: %s %s, %t", f, k, ok)
+		}
+		if got, as, ok := n.ParseAlias(n.Alias(id, other)); !ok || got != id || as != other {
+			t.Errorf("alias: %+v %s, %t", got, as, ok)
+		}
+		at := time.Date(2026, 11, 22, 23, 59, 0, 0, time.UTC)
+		if got, calls, ok := n.ParseDue(n.Due(at.Add(time.Minute - 1))); !ok || calls || !got.Equal(at) {
+			t.Errorf("due: %v %t, %t", got, calls, ok)
+		}
+		if got, calls, ok := n.ParseDue(n.Calls(at)); !ok || !calls || !got.Equal(at) {
+			t.Errorf("calls: %v %t, %t", got, calls, ok)
+		}
+		for _, s := range []string{"", n.subject("runs.cart.x.abc"), n.subject("runs.cart.abc"), "other." + n.Run(id), n.Memory("cart", other) + ".x", n.subject("due.20261122"), n.subject("facts.20261122.2359")} {
+			_, r := n.ParseRun(s)
+			_, _, m := n.ParseMemory(s)
+			_, _, a := n.ParseAlias(s)
+			_, _, d := n.ParseDue(s)
+			if r || m || a || d {
+				t.Errorf("%q is read: %t %t %t %t", s, r, m, a, d)
+			}
 		}
 	}
 }
