@@ -64,6 +64,7 @@ type parcel struct {
 	claimed int  // jobs that were claimed
 	bad     int  // of those, they that came back, or got no answer in time
 	why     reason.Code
+	urgent  bool // a flow's, whose room is its own
 
 	uncounted bool // its room was given back
 }

@@ -89,13 +89,14 @@ type Lane struct {
 	pace    pacer
 	paused  bool
 	feeds   []*feed // in the order in which they take turns
+	rush    rush    // single jobs of flows, which go first
 	health  health
 	starved time.Time // since when workers' room is what it waits for; zero: it is not
 }
 
 // New returns a lane for a sender. It does nothing until Run.
 func New(s *sender.Spec, cfg Config) *Lane {
-	l := &Lane{cfg: cfg, sender: s.ID, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &Lane{cfg: cfg, sender: s.ID, wake: make(chan struct{}, 1), done: make(chan struct{}), rush: newRush()}
 	l.seat = cfg.Share.join(l.poke)
 	l.Configure(s)
 	return l
@@ -223,6 +224,11 @@ func (l *Lane) find(s job.Source) *feed {
 func (l *Lane) Recorded(e ledger.Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if e.ID.Flow() != "" {
+		l.recordedSingle(e, time.Now())
+		l.poke()
+		return
+	}
 	if f := l.find(e.ID.Source); f != nil {
 		l.refund(f, f.recorded(e, time.Now()))
 		l.poke()
@@ -233,6 +239,11 @@ func (l *Lane) Recorded(e ledger.Entry) {
 func (l *Lane) GivenBack(s job.Source, refs []job.Ref, notBefore time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if s.Flow() != "" {
+		l.singlesBack(s, refs, notBefore)
+		l.poke()
+		return
+	}
 	if f := l.find(s); f != nil {
 		l.refund(f, f.givenBack(refs, notBefore))
 		l.poke()
@@ -242,13 +253,7 @@ func (l *Lane) GivenBack(s job.Source, refs []job.Ref, notBefore time.Time) {
 // refund gives back the pace of calls that were never made, and the room of
 // envelopes that are done with.
 func (l *Lane) refund(f *feed, back spared) {
-	for _, p := range back.parcels {
-		l.uncount(p)
-		if p.claimed > 0 {
-			l.judge(p)
-		}
-	}
-	l.pace.refund(back.calls)
+	l.settled(back)
 	if f.pace != nil {
 		f.pace.refund(back.jobs)
 	}
@@ -257,11 +262,26 @@ func (l *Lane) refund(f *feed, back spared) {
 	}
 }
 
+// settled is refund for what no source's own pace counts.
+func (l *Lane) settled(back spared) {
+	for _, p := range back.parcels {
+		l.uncount(p)
+		if p.claimed > 0 {
+			l.judge(p)
+		}
+	}
+	l.pace.refund(back.calls)
+}
+
 // uncount gives the room of an envelope back, once.
 func (l *Lane) uncount(p *parcel) {
 	if !p.uncounted {
 		p.uncounted = true
-		l.seat.free()
+		if p.urgent {
+			l.seat.rushed()
+		} else {
+			l.seat.free()
+		}
 	}
 }
 
@@ -287,6 +307,7 @@ func (l *Lane) Again() {
 	for _, f := range l.feeds {
 		l.refund(f, f.abandoned(now.Add(time.Hour), now))
 	}
+	l.abandonSingles(now.Add(time.Hour), now)
 	l.poke()
 }
 
@@ -312,8 +333,10 @@ func (l *Lane) Wait() { <-l.done }
 
 // envelope is a release on its way to the queue.
 type envelope struct {
-	feed *feed
-	jobs []job.Ref
+	feed   *feed // nil: a flow's, which is urgent
+	source job.Source
+	trace  string // W3C traceparent
+	jobs   []job.Ref
 }
 
 // step does everything that is due and returns how long nothing will be.
@@ -323,7 +346,9 @@ func (l *Lane) step(ctx context.Context) time.Duration {
 		l.swept = now
 		l.mu.Lock()
 		due, unknown := l.overdue(now)
+		urgent := l.overdueSingles(now)
 		l.mu.Unlock()
+		l.commitSingles(ctx, urgent)
 		l.commit(ctx, due)
 		l.commit(ctx, unknown)
 	}
@@ -363,16 +388,20 @@ func (l *Lane) fill(ctx context.Context, f *feed, i int) {
 }
 
 func (l *Lane) enqueue(ctx context.Context, e envelope) bool {
-	tctx := propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": e.feed.trace})
-	err := l.cfg.Queue.Enqueue(tctx, job.Envelope{Source: e.feed.source, Jobs: e.jobs}, false)
+	tctx := propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": e.trace})
+	err := l.cfg.Queue.Enqueue(tctx, job.Envelope{Source: e.source, Jobs: e.jobs}, e.feed == nil)
 	if err == nil {
 		return true
 	}
 	if ctx.Err() == nil {
-		l.cfg.Log.WarnContext(tctx, "an envelope could not be queued; trying again", "source", e.feed.source.Name, "error", err)
+		l.cfg.Log.WarnContext(tctx, "an envelope could not be queued; trying again", "source", e.source.Name, "error", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if e.feed == nil {
+		l.singlesBack(e.source, e.jobs, time.Now().Add(retryQueue))
+		return false
+	}
 	l.refund(e.feed, e.feed.givenBack(e.jobs, time.Now().Add(retryQueue)))
 	return false
 }
@@ -401,14 +430,19 @@ func (l *Lane) overdue(now time.Time) (due, unknown []*ledger.Append) {
 			}
 			if o.claimed != 0 && !o.settled && now.Sub(o.seen) >= o.stands+l.cfg.Margin {
 				o.settled = true
-				unknown = append(unknown, appendOf(f, o.ref, ledger.Record{
-					State: job.Unknown, From: job.Claimed, Prev: o.claimed, Attempt: o.ref.Attempt + 1, At: now, By: writer,
-					Reason: reason.OutcomeUnknown, Evidence: "claimed, and no outcome was recorded within the claim's deadline and margin",
-				}))
+				unknown = append(unknown, appendOf(f, o.ref, forgotten(o, now)))
 			}
 		}
 	}
 	return due, unknown
+}
+
+// forgotten is the record of a claim that nobody may still be working on.
+func forgotten(o *released, now time.Time) ledger.Record {
+	return ledger.Record{
+		State: job.Unknown, From: job.Claimed, Prev: o.claimed, Attempt: o.ref.Attempt + 1, At: now, By: writer,
+		Reason: reason.OutcomeUnknown, Evidence: "claimed, and no outcome was recorded within the claim's deadline and margin",
+	}
 }
 
 func appendOf(f *feed, ref job.Ref, r ledger.Record) *ledger.Append {
@@ -472,14 +506,19 @@ type todo struct {
 	refused  bool // for want of the workers' room
 }
 
-// next picks what to do next. Sources take turns.
+// next picks what to do next: single jobs of flows go before everything else,
+// and sources take turns.
 func (l *Lane) next(now time.Time) todo {
 	out := todo{wait: idle}
-	if len(l.feeds) == 0 {
+	none := len(l.feeds)+len(l.rush.jobs) == 0
+	if none {
 		out.wait = asleep
 	}
-	if l.paused || len(l.feeds) == 0 {
+	if l.paused || none {
 		l.rested()
+		return out
+	}
+	if out = l.nextSingle(now); out.envelope != nil {
 		return out
 	}
 	unclaimed := 0
@@ -558,7 +597,7 @@ func (l *Lane) from(f *feed, room int, now time.Time) todo {
 	if f.pace != nil {
 		f.pace.spend(len(jobs), now)
 	}
-	return todo{envelope: &envelope{f, jobs}}
+	return todo{envelope: &envelope{f, f.source, f.trace, jobs}}
 }
 
 // calls is what n jobs in one envelope cost: a batch is one call.
@@ -614,6 +653,7 @@ func (l *Lane) Load() Load {
 		at := *a
 		out.Sidelined = &at
 	}
+	l.rush.load(&out, now)
 	for _, f := range l.feeds {
 		out.Oldest = max(out.Oldest, f.oldest(now))
 		out.Unclaimed, out.Claimed = out.Unclaimed+f.idle, out.Claimed+len(f.out)-f.idle

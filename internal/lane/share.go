@@ -20,6 +20,9 @@ import (
 //   - Lanes that were sidelined have one envelope at a time, and together an
 //     eighth of the slots.
 //   - Room that nobody who waits may have is nobody's: whoever asks gets it.
+//   - Urgent envelopes don't wait for what others have out: they take room
+//     beside it, as much as all slots and a quarter more, and one lane three
+//     quarters. What they take the others lack.
 //
 // It keeps no time and does nothing by itself.
 type Share struct {
@@ -29,6 +32,8 @@ type Share struct {
 	probes  int     // of out, those of sidelined lanes
 	weights int     // of the lanes in need that are not sidelined
 	served  int64   // what the lane had been served that got room last
+	urgent  int     // of out, urgent ones
+	hasty   []*seat // lanes that wait for room for an urgent envelope
 	line    line    // lanes that wait for room
 	aside   []*seat // sidelined lanes that wait for it, in their order
 }
@@ -83,6 +88,7 @@ type seat struct {
 	sidelined bool
 
 	out     int   // envelopes, a granted one included
+	urgent  int   // of out, urgent ones
 	probing bool  // what is out is a sidelined lane's one
 	granted bool  // room was handed over and is not used yet
 	served  int64 // jobs by weight, so that equals take turns
@@ -162,12 +168,36 @@ func (s *seat) ask() bool {
 	return false
 }
 
+// rush asks for room for one urgent envelope of one job. Where there is none
+// the lane is woken when there may be. A sidelined lane's jobs are all alike:
+// it takes room for them as for others.
+func (s *seat) rush() bool {
+	h := s.share
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case s.urgent >= max(1, h.most()>>s.halved): // what it has out wakes it
+		return false
+	case h.urgent >= h.budget():
+		if !slices.Contains(h.hasty, s) {
+			h.hasty = append(h.hasty, s)
+		}
+		return false
+	}
+	h.out, h.urgent = h.out+1, h.urgent+1
+	s.change(func() { s.out, s.urgent = s.out+1, s.urgent+1 })
+	if s.turn > 0 {
+		heap.Fix(&h.line, s.turn-1)
+	}
+	return true
+}
+
 // full tells whether a lane has as much out as it may have, whoever waits.
 func (s *seat) full() bool {
 	if s.sidelined {
 		return s.out > 0
 	}
-	return s.out >= max(1, s.share.most()>>s.halved)
+	return s.out-s.urgent >= max(1, s.share.most()>>s.halved)
 }
 
 // fits tells whether there is room for one more of a lane that is not full.
@@ -205,6 +235,20 @@ func (s *seat) rest() {
 func (s *seat) free() {
 	s.share.mu.Lock()
 	defer s.share.mu.Unlock()
+	s.uncount()
+	s.share.settle()
+}
+
+// rushed gives the room of one urgent envelope back.
+func (s *seat) rushed() {
+	s.share.mu.Lock()
+	defer s.share.mu.Unlock()
+	s.urgent--
+	s.share.urgent--
+	for _, w := range s.share.hasty {
+		w.wake()
+	}
+	s.share.hasty = nil
 	s.uncount()
 	s.share.settle()
 }
