@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"context"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -8,10 +10,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/carillon-dev/carillon/internal/api"
 	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/event"
+	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/mapping"
+	"github.com/carillon-dev/carillon/internal/webhook"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
@@ -126,4 +133,58 @@ func TestEvents(t *testing.T) {
 			t.Errorf("%s: %+v, %v", id, r, err)
 		}
 	}
+}
+
+// TestEventsLater: where flows are too far behind, CRM systems are told when to
+// come back, by whichever door, and platforms are heard.
+func TestEventsLater(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.withSender(t, "later")
+	c := h.config
+	c.CRM = &crm.Intake{Defs: c.Defs, Desk: c.Desk, Cache: mapping.NewCache(), Press: &crm.Pressure{
+		Most: 10, Log: c.Log, Waiting: func(context.Context) (uint64, error) { return 11, nil },
+	}}
+	heard := 0
+	var err error
+	c.Hooks, err = webhook.New(webhook.Config{
+		Hook: func(_ context.Context, id string) (*hook.Spec, uint64, error) {
+			return &hook.Spec{ID: id, Type: hook.Type(id), Secrets: []string{"env:A"}}, 1, nil
+		},
+		Secret: hookSecret, Log: c.Log, Readers: map[hook.Type]webhook.Reader{hook.HubSpot: teller{}, hook.Twilio: teller{}},
+		Take: func(ctx context.Context, s *hook.Spec, events []event.Event) error {
+			if s.Type.CRM() {
+				return c.CRM.Hear(ctx, s, events)
+			}
+			heard++
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := api.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/v1/events": 429, "/hooks/hubspot/hubspot": 429, "/hooks/twilio/twilio": 200} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", path, strings.NewReader(`{"specversion":"1.0","id":"later","source":"later","type":"deal"}`))
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != want || want == 429 && (w.Header().Get("Retry-After") != "5" || !strings.Contains(w.Body.String(), "nothing was taken: 11 events wait")) {
+			t.Errorf("%s: %d %v %s", path, w.Code, w.Header(), w.Body)
+		}
+	}
+	if heard != 1 {
+		t.Errorf("a platform was heard %d times", heard)
+	}
+}
+
+// teller reads every call as one event.
+type teller struct{}
+
+func (teller) Read(hook.Call) (hook.Told, error) {
+	return hook.Told{Events: []event.Event{{Source: "teller", ID: "1", Type: "deal"}}}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/access"
+	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/webhook"
 	"github.com/carillon-dev/carillon/pkg/client"
@@ -113,6 +114,9 @@ func (s *Server) sayHook(a *answer, r *http.Request, err error) error {
 			return &later{refuse(http.StatusTooManyRequests, "too many calls without a valid signature from this address: wait as Retry-After says"), wait}
 		}
 		return refuse(http.StatusForbidden, err.Error())
+	}
+	if b, ok := errors.AsType[*crm.Behind](err); ok { // of CRM systems alone: a platform is always heard
+		return b
 	}
 	if _, ok := errors.AsType[*webhook.Unavailable](err); ok {
 		return discreet{refuse(http.StatusServiceUnavailable, "it can't be kept just now: call again"), err}

@@ -62,6 +62,9 @@ func (s *Server) fail(a *answer, r *http.Request, err error) {
 	if l, ok := errors.AsType[*later](err); ok {
 		a.Header().Set("Retry-After", strconv.Itoa(limit.Seconds(l.wait)))
 	}
+	if b, ok := errors.AsType[*crm.Behind](err); ok {
+		a.Header().Set("Retry-After", strconv.Itoa(limit.Seconds(b.After)))
+	}
 	if p.Status == http.StatusServiceUnavailable {
 		a.Header().Set("Retry-After", "1")
 	}
@@ -106,6 +109,9 @@ func statusOf(err error) int {
 	}
 	if _, ok := errors.AsType[*scheduler.Unacknowledged](err); ok {
 		return http.StatusConflict
+	}
+	if _, ok := errors.AsType[*crm.Behind](err); ok {
+		return http.StatusTooManyRequests
 	}
 	if _, ok := errors.AsType[*crm.Refusal](err); ok {
 		return http.StatusUnprocessableEntity

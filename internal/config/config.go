@@ -22,6 +22,7 @@ type Config struct {
 	TLSCert, TLSKey string         // PEM files of the API; "": plain HTTP
 	TrustedProxies  []netip.Prefix // who may end TLS before the API
 	APIRate         int            // requests a second that one token may make
+	EventBacklog    int            // events that may wait for flows before CRM systems are asked to tell later; 0: any number
 
 	NATSURL                   secret.Text // servers, joined by commas; "": embedded
 	NATSCredentials, NATSNKey string      // files

@@ -20,7 +20,7 @@ const (
 
 // Default is a configuration of which nothing was said.
 func Default() Config {
-	return Config{Data: DefaultData, Listen: DefaultListen, APIRate: 50, Concurrency: 24, Drain: 30 * time.Second, LogFormat: "text"}
+	return Config{Data: DefaultData, Listen: DefaultListen, APIRate: 50, EventBacklog: 100_000, Concurrency: 24, Drain: 30 * time.Second, LogFormat: "text"}
 }
 
 // Settings returns everything that a process can be told.
@@ -39,6 +39,8 @@ func Settings() []Setting {
 		{"trusted-proxies", "CARILLON_TRUSTED_PROXIES", "networks, joined by commas, of the proxies that end TLS before the API; their `X-Forwarded-For` is believed", "none", servers, open, proxies},
 		{"api-rate", "CARILLON_API_RATE", "requests a second that one token may make, 1 to 100000", "50", servers, open,
 			number(1, 100_000, func(c *Config) *int { return &c.APIRate })},
+		{"event-backlog", "CARILLON_EVENT_BACKLOG", "events that may wait for flows before CRM systems are asked to tell later, up to 100000000; 0: any number", "100000", servers, open,
+			number(0, 100_000_000, func(c *Config) *int { return &c.EventBacklog })},
 		{"nats-url", "CARILLON_NATS_URL", "servers, joined by commas; 2.12 or later with JetStream, 2.15.2 advised", "NATS is embedded (`carillon dev`); needed otherwise", all, locator,
 			hide(func(c *Config) *secret.Text { return &c.NATSURL })},
 		{"nats-credentials", "CARILLON_NATS_CREDENTIALS", "file with a user's JWT and seed", "none", all, open,

@@ -23,6 +23,7 @@ type Intake struct {
 	Defs  *definition.Store
 	Desk  *ingest.Desk
 	Cache *mapping.Cache
+	Press *Pressure // nil: any number of events may wait for flows
 
 	taken, nobody atomic.Int64
 }
@@ -56,9 +57,12 @@ type Refusal struct{ Why string }
 func (r *Refusal) Error() string { return r.Why }
 
 // Find finds out whom events are about, for whoever may see some senders: by
-// the rules of all hooks of type events. Its errors are *Refusal, and
+// the rules of all hooks of type events. Its errors are *Refusal, *Behind, and
 // definition.ErrNotFound for a sender that is not there or not to be seen.
 func (in *Intake) Find(ctx context.Context, sees func(sender string) bool, events []event.Event) (Found, error) {
+	if err := in.Press.check(ctx); err != nil {
+		return Found{}, err
+	}
 	maps, err := in.mappings(ctx)
 	if err != nil {
 		return Found{}, err
@@ -121,8 +125,11 @@ func (in *Intake) Take(ctx context.Context, f Found) (ingest.Taken, error) {
 }
 
 // Hear takes what a CRM called a hook of its own with; the hook's rules say
-// whom it is about.
+// whom it is about. Its error is *Behind where nothing may be taken now.
 func (in *Intake) Hear(ctx context.Context, h *hook.Spec, told []event.Event) error {
+	if err := in.Press.check(ctx); err != nil {
+		return err
+	}
 	m, err := in.Cache.Of(h)
 	if err != nil { // it was compiled when it was applied
 		return fmt.Errorf("hook %s: %w", h.ID, err)

@@ -1,6 +1,7 @@
 package crm_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -197,6 +198,39 @@ func TestFindRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || refused == errors.Is(err, definition.ErrNotFound) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+// TestBehind: where too much waits, nothing of a call is taken by any way, and
+// the same is taken later.
+func TestBehind(t *testing.T) {
+	t.Parallel()
+	r, in := open(t)
+	in.Press = &crm.Pressure{Most: 10, Log: r.Log, Waiting: func(context.Context) (uint64, error) { return 11, nil }}
+	e := told("1", "deal.won", `{"psid":"7"}`)
+	_, err := in.Find(t.Context(), all, []event.Event{e})
+	if b, ok := errors.AsType[*crm.Behind](err); !ok || b.Waiting != 11 {
+		t.Errorf("%v", err)
+	}
+	h := &hook.Spec{ID: "hub", Type: hook.HubSpot}
+	if _, ok := errors.AsType[*crm.Behind](in.Hear(t.Context(), h, []event.Event{e})); !ok {
+		t.Error("a hook's call was taken")
+	}
+	l := &crm.Listener{Intake: in, NATS: r.Engines.NATS, Subject: r.Names.CRMEvents(), Log: r.Log, Decode: func(map[string][]string, []byte) ([]event.Event, error) {
+		return []event.Event{e}, nil
+	}}
+	rig.Loop(t, l.Run)
+	var got crm.Reply
+	rig.Until(t, "somebody answers", func() bool {
+		m, err := r.Engines.NATS.Request(l.Subject, nil, 10*time.Second)
+		return err == nil && json.Unmarshal(m.Data, &got) == nil
+	})
+	if got.Error == "" || !got.Again || got.After != 5 || l.Refused() == 0 {
+		t.Errorf("%+v", got)
+	}
+	in.Press = nil
+	if _, taken := take(t, in, e); taken.New != 2 {
+		t.Errorf("told again: %+v", taken)
 	}
 }
 

@@ -48,6 +48,8 @@ type Reply struct {
 	Nobody   int    `json:"nobody"` // events that name no contact
 	Error    string `json:"error,omitempty"`
 	Again    bool   `json:"again,omitempty"` // the same events may be taken later
+	After    int    `json:"after,omitempty"` // and in how many seconds that is worth trying
+	behind   bool
 }
 
 // Run listens until ctx ends, and ends what is at work.
@@ -85,6 +87,8 @@ func (l *Listener) take(ctx context.Context, m *nats.Msg) {
 	r := l.reply(ctx, m)
 	if r.Error != "" {
 		l.refused.Add(1)
+	}
+	if r.Error != "" && !r.behind { // that is counted, and said once
 		l.Log.WarnContext(ctx, "events by NATS were not taken", "error", r.Error)
 	}
 	if m.Reply == "" {
@@ -108,6 +112,9 @@ func (l *Listener) reply(ctx context.Context, m *nats.Msg) Reply {
 	}
 	found, err := l.Intake.Find(ctx, func(string) bool { return true }, told)
 	if err != nil {
+		if b, ok := errors.AsType[*Behind](err); ok {
+			return Reply{Error: err.Error(), Again: true, After: int(b.After.Seconds()), behind: true}
+		}
 		_, refused := errors.AsType[*Refusal](err)
 		return Reply{Error: err.Error(), Again: !refused}
 	}

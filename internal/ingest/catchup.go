@@ -116,22 +116,41 @@ var errYoung = errors.New("too young")
 // mark returns how far events have been read again, 0 where that is not known
 // or is beyond the stream, which was restored from a backup then.
 func (d *Desk) mark(ctx context.Context) (uint64, error) {
-	e, err := d.derived.Get(ctx, caughtUpKey)
+	seq, _, err := d.come(ctx, caughtUpKey)
+	return seq, err
+}
+
+// FlowsKey is where it is kept how far flows have heard events.
+const FlowsKey = "flows"
+
+// Unheard returns how many events flows have not heard yet; 0 where none has
+// ever heard any.
+func (d *Desk) Unheard(ctx context.Context) (uint64, error) {
+	heard, head, err := d.come(ctx, FlowsKey)
+	if err != nil || heard == 0 {
+		return 0, err
+	}
+	return head - heard, nil
+}
+
+// come returns how far a reader of events has come, and how many there are.
+func (d *Desk) come(ctx context.Context, key string) (seq, head uint64, err error) {
+	e, err := d.derived.Get(ctx, key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return 0, nil
+		return 0, 0, nil
 	}
 	var c caughtUp
 	if err == nil {
 		err = json.Unmarshal(e.Value(), &c)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("how far events were read: %w", err)
+		return 0, 0, fmt.Errorf("how far events were read: %w", err)
 	}
-	head, err := stream.Head(ctx, d.js, d.Names.EventsStream())
+	head, err = stream.Head(ctx, d.js, d.Names.EventsStream())
 	if err != nil || c.Seq > head {
-		return 0, err
+		return 0, head, err
 	}
-	return c.Seq, nil
+	return c.Seq, head, nil
 }
 
 func (d *Desk) setMark(ctx context.Context, seq uint64) error {

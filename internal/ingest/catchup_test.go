@@ -230,3 +230,29 @@ func TestReceiptsFail(t *testing.T) {
 		t.Errorf("a stranger's receipt: %+v, %v", got, err)
 	}
 }
+
+// TestUnheard: what flows have not heard is counted from where they are, and
+// where that is not known nothing waits.
+func TestUnheard(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Settled(t, nil)
+	var told []event.Event
+	for i := range 5 {
+		told = append(told, wrote(i, at(i), "hello"))
+	}
+	w.take(t, told...)
+	kv, err := w.Engines.JetStream.KeyValue(t.Context(), w.Names.Tallies())
+	rig.Must(t, err)
+	for said, want := range map[string]uint64{"": 0, `{"seq":3}`: 2, `{"seq":5}`: 0, `{"seq":6}`: 0} {
+		if said != "" {
+			_, err := kv.Put(t.Context(), ingest.FlowsKey, []byte(said))
+			rig.Must(t, err)
+		} else {
+			rig.Must(t, kv.Delete(t.Context(), ingest.FlowsKey))
+		}
+		if n, err := w.desk.Unheard(t.Context()); err != nil || n != want {
+			t.Errorf("%q: %d, %v, want %d", said, n, err, want)
+		}
+	}
+}
