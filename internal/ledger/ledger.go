@@ -157,6 +157,28 @@ func (l *Ledger) OfSender(ctx context.Context, sender string, since time.Time, f
 	return nil
 }
 
+// OfFlows calls fn with every record of a sender's jobs of flows in one part of
+// a month, oldest first.
+func (l *Ledger) OfFlows(ctx context.Context, month string, part int, sender string, fn func(Entry) error) error {
+	q := stream.Query{Stream: l.names.Ledger(month, part), Subject: l.names.JobsOfSender(month, part, sender)}
+	return stream.Each(ctx, l.js, q, func(m stream.Message) error {
+		if !flowsJob(m.Subject) {
+			return nil
+		}
+		e, err := l.Entry(m)
+		if err != nil {
+			return err
+		}
+		return fn(e)
+	})
+}
+
+// flowsJob tells a flow's job by its subject, so that nobody reads the records
+// of broadcasts in vain.
+func flowsJob(subject string) bool {
+	return job.Source{Name: subject[strings.LastIndexByte(subject, '.')+1:]}.Flow() != ""
+}
+
 func (l *Ledger) each(ctx context.Context, q stream.Query, fn func(Entry) error) error {
 	return stream.Each(ctx, l.js, q, func(m stream.Message) error {
 		e, err := l.Entry(m)

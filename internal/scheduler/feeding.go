@@ -158,6 +158,9 @@ func (l *Leader) openLane(ctx context.Context, id string) (*lane.Lane, error) {
 		c = heard
 	}
 	n.SetPaused(c.State == facts.Paused)
+	for flow, c := range l.errands.controls {
+		n.SetFlow(flow, flowState(c))
+	}
 	l.lanes[id] = n
 	l.wg.Go(func() { n.Run(l.life) })
 	return n, nil

@@ -32,6 +32,7 @@ type Leader struct {
 	short  bool               // there was something to do, and no hand free
 
 	controls map[string]facts.Control // of senders, as heard last
+	errands  errands
 }
 
 // active is a broadcast that has something to do.
@@ -54,7 +55,7 @@ const tick = 100 * time.Millisecond
 func NewLeader(s *Scheduler, c lane.Config) *Leader {
 	return &Leader{
 		Scheduler: s, lane: c, wake: make(chan struct{}, 1), doers: make(chan struct{}, hands), tellers: make(chan struct{}, hands),
-		lanes: map[string]*lane.Lane{}, active: map[string]*active{}, controls: map[string]facts.Control{},
+		lanes: map[string]*lane.Lane{}, active: map[string]*active{}, controls: map[string]facts.Control{}, errands: newErrands(),
 	}
 }
 
@@ -65,6 +66,7 @@ func (l *Leader) Run(ctx context.Context) error {
 	l.life = ctx
 	err := l.run(ctx)
 	cancel()
+	l.rest()
 	l.wg.Wait() // not deferred: a panic must not wait for the lanes
 	return err
 }
@@ -80,6 +82,7 @@ func (l *Leader) run(ctx context.Context) error {
 	if err := l.Tally.CatchUpAll(ctx); err != nil {
 		return fmt.Errorf("leader: the tallies do not catch up: %w", err)
 	}
+	l.resume()
 	known := make(chan struct{})
 	failed := make(chan error, 1)
 	l.wg.Go(func() { failed <- l.Defs.Watch(ctx, l.heard, func() { close(known) }) })
@@ -186,20 +189,25 @@ func (l *Leader) laneOf(id string) *lane.Lane {
 
 // Recorded follows the ledger for the lanes.
 func (l *Leader) Recorded(_ context.Context, e ledger.Entry) error {
-	if n := l.laneOf(e.ID.Sender); n != nil {
+	if e.ID.Flow() != "" {
+		l.recordedErrand(e)
+	} else if n := l.laneOf(e.ID.Sender); n != nil {
 		n.Recorded(e)
 	}
 	return nil
 }
 
-// Controlled follows the controls of senders, for their lanes: those that are
-// there, and those that are just being opened.
+// Controlled follows the controls of senders and of flows, for the lanes: those
+// that are there, and those that are just being opened.
 func (l *Leader) Controlled(kind, id string, c facts.Control) {
-	if kind != facts.SenderControl {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if kind != facts.SenderControl {
+		if isFlow(id) {
+			l.controlledFlow(id, c)
+		}
+		return
+	}
 	if c.Rev < l.controls[id].Rev {
 		return
 	}

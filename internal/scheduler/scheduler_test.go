@@ -144,9 +144,12 @@ func (w *world) boot() {
 		NATS: engines.NATS, Names: w.Names, Defs: w.Defs, Facts: w.Facts, Audiences: w.Audiences, Ledger: w.Ledger, Commits: w.Commits, Tally: tally,
 		Tracer: tracer{w.Tracer, w.began}, Log: w.Log,
 	})
-	w.lead = scheduler.NewLeader(w.sched, lane.Config{
+	lead := scheduler.NewLeader(w.sched, lane.Config{
 		Queue: cmp.Or[lane.Queue](w.queue, w), Commits: w.Commits, Share: w.share, Log: w.Log, Repair: time.Minute, Margin: 100 * time.Millisecond, Lease: time.Minute,
 	})
+	w.mu.Lock() // others may be telling the one before
+	w.lead = lead
+	w.mu.Unlock()
 	counting := rig.Lead(w.t, tally, w, w.Dead)
 	w.stop = []func(){rig.Loop(w.t, w.lead.Run), counting}
 }
