@@ -36,10 +36,10 @@ func rooms() map[string]level {
 		"internal/job": noun, "internal/rate": noun, "internal/sender": noun, "internal/contact": noun,
 		"internal/broadcast": noun, "internal/subject": noun, "internal/role": noun, "internal/secret": noun, "internal/config": noun,
 		"internal/limit": noun, "internal/event": noun, "internal/hook": noun, "internal/segment": noun, "internal/tendlc": noun,
-		"internal/endpoint": noun, "internal/content": noun, "internal/message": noun, "internal/flow": noun,
+		"internal/endpoint": noun, "internal/content": noun, "internal/message": noun, "internal/flow": noun, "internal/expression": noun, "internal/plan": noun,
 		"internal/channel": noun, // the contract alone; those who fulfil it are adapters
 
-		"internal/plan": way, "internal/lane": way, "internal/gate": way, "internal/deliver": way,
+		"internal/lane": way, "internal/gate": way, "internal/deliver": way,
 		"internal/ledger": way, "internal/budget": way, "internal/deadletter": way, "internal/audience": way, "internal/definition": way,
 		"internal/facts": way, "internal/stream": way, "internal/consent": way, "internal/scheduler": way,
 		"internal/audit": way, "internal/story": way, "internal/lease": way, "internal/access": way,

@@ -13,7 +13,7 @@ type State string
 
 // The states. All but Gathering and Waiting are ends.
 const (
-	Gathering State = "gathering" // triggers of one key are coalesced
+	Gathering State = "gathering" // it has not begun: triggers of one key are coalesced, or its date has not come
 	Waiting   State = "waiting"   // for a time, an event or an outcome
 	Done      State = "done"
 	Goal      State = "goal"
@@ -72,8 +72,9 @@ type Run struct {
 	Visits     map[int]int        `json:"visits,omitempty"`   // how often each instruction was come to
 	Path       []Visit            `json:"path,omitempty"`     // what was done, the oldest first
 	Cut        int                `json:"cut,omitempty"`      // visits that Path lost, since it is bounded
-	Owes       []Effect           `json:"owes,omitempty"`     // asked for, and not known to be done
+	Owes       []Effect           `json:"owes,omitempty"`     // asked for, and not known to be done; calls stand here until they are settled
 	Trace      string             `json:"trace,omitempty"`    // W3C traceparent of what began it
+	Before     *Last              `json:"before,omitempty"`   // while it gathers: what changed() will compare with; nil: nothing was seen before
 }
 
 // Thread is one line of steps in a run: a criterion's steps, or a schedule's.
@@ -87,6 +88,9 @@ type Thread struct {
 	Try    int       `json:"try,omitempty"`    // of Send: 0 the message itself, then the places in Otherwise
 	Quiet  bool      `json:"quiet,omitempty"`  // it waits for an hour that is not quiet
 	Rounds []int     `json:"rounds,omitempty"` // of the loops that it is in, the outermost first
+	Since  time.Time `json:"since,omitzero"`   // when its waiting began; with Job when that was planned
+	To     Identity  `json:"to,omitzero"`      // with Job: whom it goes to
+	Woke   time.Time `json:"woke,omitzero"`    // what it waited for last was due then
 }
 
 // Outcome is what came of something that a step asked for.
@@ -107,6 +111,7 @@ type Visit struct {
 	Job    string      `json:"job,omitempty"`   // of a message
 	State  job.State   `json:"state,omitempty"` // what became of it
 	Reason reason.Code `json:"reason,omitempty"`
+	Told   time.Time   `json:"told,omitzero"` // when that was so
 }
 
 // EffectKind is what somebody has to do for a run.

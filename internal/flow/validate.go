@@ -67,7 +67,7 @@ func (s *Spec) validHead() error {
 			return fmt.Errorf("owners.%s %q: want the id of a Sender by the owner", owner, id)
 		}
 	}
-	return expression("owner", s.Owner)
+	return bounded("owner", s.Owner)
 }
 
 // validContact says whether a flow knows whom it is about: platforms tell who
@@ -93,11 +93,11 @@ func (s *Spec) validContact() error {
 		if id == s.Sender {
 			return fmt.Errorf("also.%s: that is the flow's own sender; leave it out", id)
 		}
-		if err := expression("also."+id, e); err != nil {
+		if err := bounded("also."+id, e); err != nil {
 			return err
 		}
 	}
-	return expression("contact", s.Contact)
+	return bounded("contact", s.Contact)
 }
 
 func (s *Spec) validTrigger() error {
@@ -133,7 +133,7 @@ func (s *Spec) validTrigger() error {
 	if err := t.Date.validate("trigger.date"); err != nil {
 		return err
 	}
-	return expression("trigger.where", t.Where)
+	return bounded("trigger.where", t.Where)
 }
 
 func validSegment(a *broadcast.Audience) error {
@@ -145,7 +145,7 @@ func validSegment(a *broadcast.Audience) error {
 	case len(a.Labels) > maxList || len(a.ExcludeLabels) > maxList:
 		return fmt.Errorf("trigger.segment: want at most %d labels", maxList)
 	}
-	return expression("trigger.segment.where", a.Where)
+	return bounded("trigger.segment.where", a.Where)
 }
 
 // validate checks a date that may be absent.
@@ -166,7 +166,7 @@ func (d *Date) validate(path string) error {
 			return fmt.Errorf("%s.at %w", path, err)
 		}
 	}
-	return expression(path+".field", d.Field)
+	return bounded(path+".field", d.Field)
 }
 
 func (s *Spec) validReentry() error {
@@ -179,7 +179,7 @@ func (s *Spec) validReentry() error {
 			return fmt.Errorf("reentry.after %w", err)
 		}
 	}
-	if err := expression("reentry.key", r.Key); err != nil || s.Coalesce == "" {
+	if err := bounded("reentry.key", r.Key); err != nil || s.Coalesce == "" {
 		return err
 	}
 	if *r == (Reentry{}) {
@@ -214,7 +214,7 @@ func (c *Condition) validate(path string) error {
 	if err := eventTypes(path+".events", c.Events); err != nil {
 		return err
 	}
-	return expression(path+".where", c.Where)
+	return bounded(path+".where", c.Where)
 }
 
 // validPace checks when and how often a flow may write.
@@ -311,7 +311,7 @@ func (c *Criterion) validate(path string) error {
 			return err
 		}
 	}
-	return expression(path+".when", c.When)
+	return bounded(path+".when", c.When)
 }
 
 // validMove asks for steps that there are. Those of earlier versions, which
@@ -348,8 +348,8 @@ func eventTypes(path string, types []string) error {
 	return nil
 }
 
-// expression bounds one that may be absent; it is read by Compile.
-func expression(path, e string) error {
+// bounded says whether an expression, which may be absent, is short enough; Compile reads it.
+func bounded(path, e string) error {
 	if len(e) > maxExpression {
 		return fmt.Errorf("%s: %d bytes: want at most %d", path, len(e), maxExpression)
 	}

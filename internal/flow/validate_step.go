@@ -142,7 +142,7 @@ func (w *Wait) validate(path string) error {
 	if err := eventTypes(path+".events", w.Events); err != nil {
 		return err
 	}
-	return expression(path+".where", w.Where)
+	return bounded(path+".where", w.Where)
 }
 
 func validBranch(path string, cases []Case) error {
@@ -153,7 +153,7 @@ func validBranch(path string, cases []Case) error {
 		if c.When == "" && i < len(cases)-1 {
 			return fmt.Errorf("%s.when is missing: only the last case goes without, and is taken where none before it holds", nth(path, i))
 		}
-		if err := expression(nth(path, i)+".when", c.When); err != nil {
+		if err := bounded(nth(path, i)+".when", c.When); err != nil {
 			return err
 		}
 	}
@@ -179,7 +179,7 @@ func (r *Repeat) validate(path string) error {
 	case len(r.Do) == 0:
 		return fmt.Errorf("%s.do is missing: want at least one step", path)
 	}
-	return expression(path+".while", r.While)
+	return bounded(path+".while", r.While)
 }
 
 // validate returns an error that goes on from the path of set. The bounds are
@@ -196,7 +196,7 @@ func (s *Set) validate() error {
 		return fmt.Errorf(".%w", err)
 	}
 	for name, e := range ordered(s.Attributes) {
-		if err := expression(".attributes."+name, e); err != nil {
+		if err := bounded(".attributes."+name, e); err != nil {
 			return err
 		}
 	}
@@ -214,7 +214,7 @@ func (w *Webhook) validate() error {
 		if name == "" || e == "" {
 			return fmt.Errorf("data.%s is empty: want an expression, such as event.data.total", name)
 		}
-		if err := expression("data."+name, e); err != nil {
+		if err := bounded("data."+name, e); err != nil {
 			return err
 		}
 	}

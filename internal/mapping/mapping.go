@@ -10,10 +10,10 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/ext"
 
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/event"
+	"github.com/carillon-dev/carillon/internal/expression"
 	"github.com/carillon-dev/carillon/internal/hook"
 )
 
@@ -23,27 +23,23 @@ type Mapping struct {
 	rules   []rule
 }
 
-// rule is one compiled rule. Programs that are nil say nothing.
+// rule is one compiled rule. Expressions that are nil say nothing.
 type rule struct {
 	types               []string
 	sender              string
-	when, contact, time cel.Program
-	name, zone, consent cel.Program
-	optOut, optIn       cel.Program
-	erase               cel.Program
-	labels, attributes  map[string]cel.Program
+	when, contact, time *expression.Expression
+	name, zone, consent *expression.Expression
+	optOut, optIn       *expression.Expression
+	erase               *expression.Expression
+	labels, attributes  map[string]*expression.Expression
 }
-
-// costLimit bounds one evaluation of an expression, in CEL's units; a
-// comparison costs about one, so that only a runaway macro reaches it.
-const costLimit = 10_000
 
 // Compile compiles the rules of a hook. Its error names the field that is no
 // good, and where in it.
 func Compile(h *hook.Spec) (*Mapping, error) {
-	env, err := cel.NewEnv(cel.Variable("event", cel.DynType), cel.OptionalTypes(), ext.Strings())
+	env, err := expression.NewEnv(cel.Variable("event", cel.DynType))
 	if err != nil {
-		return nil, fmt.Errorf("map: %w", err)
+		return nil, err
 	}
 	m := &Mapping{sources: h.Sources, rules: make([]rule, len(h.Map))}
 	for i := range h.Map {
@@ -91,8 +87,8 @@ func (c *compiler) rule(r *hook.Rule) rule {
 	}
 }
 
-func (c *compiler) programs(field string, expressions map[string]string, want ...*cel.Type) map[string]cel.Program {
-	out := make(map[string]cel.Program, len(expressions))
+func (c *compiler) programs(field string, expressions map[string]string, want ...*cel.Type) map[string]*expression.Expression {
+	out := make(map[string]*expression.Expression, len(expressions))
 	for name, e := range expressions {
 		if out[name] = c.program(field+"."+name, e, want...); e == "" && c.err == nil {
 			c.err = fmt.Errorf("%s%s.%s: want an expression", c.at, field, name)
@@ -101,35 +97,16 @@ func (c *compiler) programs(field string, expressions map[string]string, want ..
 	return out
 }
 
-// program compiles one expression, nil for none. What it gives must be known
-// to be of a wanted type, or be known only once there is an event.
-func (c *compiler) program(field, expression string, want ...*cel.Type) cel.Program {
-	if expression == "" || c.err != nil {
+// program compiles one expression, nil for none.
+func (c *compiler) program(field, text string, want ...*cel.Type) *expression.Expression {
+	if c.err != nil {
 		return nil
 	}
-	ast, issues := c.env.Compile(expression)
-	if issues.Err() != nil {
-		e := issues.Errors()[0]
-		c.err = fmt.Errorf("%s%s: %s (line %d, column %d)", c.at, field, e.Message, e.Location.Line(), e.Location.Column()+1)
-		return nil
-	}
-	if gives := ast.OutputType(); !gives.IsExactType(cel.DynType) && !slices.ContainsFunc(want, gives.IsExactType) {
-		c.err = fmt.Errorf("%s%s: gives %s, want %s", c.at, field, gives, oneOf(want))
-		return nil
-	}
-	p, err := c.env.Program(ast, cel.CostLimit(costLimit))
+	x, err := expression.Compile(c.env, field, text, want...)
 	if err != nil {
-		c.err = fmt.Errorf("%s%s: %w", c.at, field, err)
+		c.err = fmt.Errorf("%s%w", c.at, err)
 	}
-	return p
-}
-
-func oneOf(types []*cel.Type) string {
-	names := make([]string, len(types))
-	for i, t := range types {
-		names[i] = t.String()
-	}
-	return strings.Join(names, ", ")
+	return x
 }
 
 // Takes tells whether the mapping is for the events of a source.
@@ -144,7 +121,7 @@ func (m *Mapping) Takes(source string) bool {
 func (m *Mapping) Map(e event.Event) ([]event.Event, error) {
 	var out []event.Event
 	var failed error
-	vars := map[string]any{"event": input(&e)}
+	vars := map[string]any{"event": expression.Input(&e)}
 	for i := range m.rules {
 		r := &m.rules[i]
 		if !r.takes(string(e.Type)) {

@@ -42,6 +42,16 @@ func (q QuietHours) left(clock time.Duration) time.Duration {
 	return max(0, length-since)
 }
 
+// Until is the first instant from t on that is not quiet on the clock of a
+// zone, in UTC: t itself outside of the hours.
+func (q QuietHours) Until(t time.Time, zone *time.Location) time.Time {
+	until, ok := quietUntil(t, zone, [maxHours]QuietHours{q})
+	if !ok { // the hours leave no instant, which ParseQuietHours does not give
+		return t.UTC()
+	}
+	return until
+}
+
 // wait turns an allowed verdict into a hold where the hour is quiet.
 func (j *judge) wait(v *Verdict) {
 	var quiet [maxHours]QuietHours

@@ -1,0 +1,272 @@
+package flow
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Why no run begins, in words.
+const (
+	whyOnce     = "once for each contact: there was one"
+	whyKey      = "once for each value of the key: there was one"
+	whyEvent    = "the event had its run"
+	whyGoesOn   = "the run before goes on"
+	whySeen     = "it was taken in before"
+	whyNothing  = "no criterion holds"
+	whyFrequent = "the contact had as many runs as frequency allows"
+)
+
+// beginning is the taking in of what may start a run.
+type beginning struct {
+	p      *Program
+	id     ID
+	m      *Memory // a copy; nil where nothing is remembered
+	t      *Told
+	w      World
+	ids    []Identity
+	event  map[string]any
+	before *Last // what changed() compares with; nil: nothing was seen before
+}
+
+// Begin takes in an event that the trigger is for. old is the run of that slot,
+// nil where there is none: one that goes on takes the event in as news, by the
+// program of its own version.
+func (p *Program) Begin(id ID, old *Run, m *Memory, ids []Identity, t *Told, w World) (Result, error) {
+	if old != nil && t.Seq <= old.Seen || m != nil && !t.Asked && t.Seq <= m.Seq {
+		return Result{Run: old, Memory: m, Why: whySeen}, nil
+	}
+	if old != nil && !old.State.Over() && old.Version != p.Version {
+		return Result{}, fmt.Errorf("run %s is of version %d, and goes on by that one", id, old.Version)
+	}
+	b := &beginning{p: p, id: id, t: t, w: w, ids: ids, event: input(t)}
+	p.triggered(t, b.event) // for the keyword
+	b.recall(m)
+	return b.take(old), nil
+}
+
+// recall copies the memory and notes what is seen now.
+func (b *beginning) recall(m *Memory) {
+	if !b.p.Remembers() {
+		return
+	}
+	b.m = m.clone()
+	if !b.t.Asked {
+		b.m.Seq = b.t.Seq
+	}
+	if len(b.p.paths) == 0 {
+		return
+	}
+	key := b.group()
+	if l, seen := b.m.Values[key]; seen {
+		b.before = &l
+	}
+	c := b.p.compare(b.scope(nil), b.before, b.t.Time)
+	if !c.late {
+		b.m.remember(key, Last{At: b.t.Time.UTC(), Seq: b.t.Seq, Of: c.now})
+	}
+}
+
+// group is what values are compared within: a key, else what the event says
+// that it is about, else the contact.
+func (b *beginning) group() string {
+	switch r := b.p.Spec.Reentry; {
+	case r.Key != "":
+		return b.id.Slot
+	case b.t.Subject != "":
+		return SlotOf("subject", b.t.Source, b.t.Subject)
+	default:
+		return SlotOf()
+	}
+}
+
+func (b *beginning) scope(r *Run) *scope {
+	s := &scope{event: b.event, run: r, id: b.id, w: &b.w, code: b.p.code}
+	if len(b.ids) > 0 {
+		s.who = b.ids[0]
+	}
+	return s
+}
+
+// take decides what becomes of the event.
+func (b *beginning) take(old *Run) Result {
+	if old != nil && !old.State.Over() {
+		return b.news(old)
+	}
+	if why := b.refused(old); why != "" {
+		return b.nothing(old, why)
+	}
+	return b.start(old)
+}
+
+// refused says why what is over does not begin again, or why there are too many.
+func (b *beginning) refused(old *Run) string {
+	if old != nil && !old.idle() {
+		r := &b.p.Spec.Reentry
+		switch {
+		case r.Never:
+			return whyOnce
+		case r.After != "":
+			if b.w.Now.Sub(old.StartedAt) < b.p.after {
+				return fmt.Sprintf("the run before began less than %s ago", r.After)
+			}
+		case r.Key != "":
+			return whyKey
+		default:
+			return whyEvent
+		}
+	}
+	if f := b.p.Spec.Frequency; f != nil {
+		b.m.Starts = slices.DeleteFunc(b.m.Starts, func(at time.Time) bool { return b.w.Now.Sub(at) >= b.p.per })
+		if len(b.m.Starts) >= f.AtMost {
+			return whyFrequent
+		}
+	}
+	return ""
+}
+
+// idle tells whether a run ended before it did anything: it does not count as
+// one that there was.
+func (r *Run) idle() bool { return r.State == Done && r.Why == whyNothing }
+
+// nothing begins no run.
+func (b *beginning) nothing(old *Run, why string) Result {
+	return Result{Run: old, Memory: b.m, Changed: b.m != nil, Why: why}
+}
+
+// start makes the run, which begins at once unless it gathers.
+func (b *beginning) start(old *Run) Result {
+	r := Run{Version: b.p.Version, State: Waiting, Identities: b.ids, Event: stored(b.event), Seen: b.t.Seq, StartedAt: b.w.Now.UTC(), Trace: b.t.Trace}
+	if old != nil {
+		r.Round = old.Round + 1
+		if r.Visits = maps.Clone(old.Visits); old.Version != r.Version {
+			r.Visits = nil // places have the version in them
+		}
+	}
+	s := b.scope(&r)
+	r.Sender, r.Choice = b.p.sender(s, b.ids)
+	x := b.p.turn(b.id, r, b.w)
+	if b.p.coalesce > 0 {
+		x.r.State, x.r.Due, x.r.Before = Gathering, b.w.Now.Add(b.p.coalesce).UTC(), b.before
+		x.visit(Visit{Did: "gather", What: string(b.t.Type), Until: x.r.Due})
+		return b.began(x)
+	}
+	if !x.begin(b.before) {
+		return b.nothing(old, whyNothing)
+	}
+	return b.began(x)
+}
+
+func (b *beginning) began(x *turn) Result {
+	if b.p.Spec.Frequency != nil {
+		b.m.Starts = append(b.m.Starts, b.w.Now.UTC())
+	}
+	out := x.result()
+	out.Memory, out.Started = b.m, true
+	return out
+}
+
+// news is an event for a run that goes on.
+func (b *beginning) news(old *Run) Result {
+	if b.p.Spec.Reentry.Key == "" && old.State != Gathering {
+		return b.nothing(old, whyGoesOn)
+	}
+	x := b.p.turn(b.id, *old, b.w)
+	x.r.Seen, x.changed = b.t.Seq, true
+	x.r.Identities = b.ids
+	if at, _ := x.s.event["time"].(time.Time); !b.t.Time.Before(at) {
+		x.s.event, x.r.Event = b.event, stored(b.event)
+		x.visit(Visit{Did: "news", What: string(b.t.Type)})
+	}
+	if x.r.State != Gathering {
+		x.hear(b.t)
+	}
+	out := x.result()
+	out.Memory, out.Why = b.m, whyGoesOn
+	return out
+}
+
+// gathered begins what was gathered, when its time has come.
+func (x *turn) gathered() {
+	if x.r.Due.After(x.w.Now) {
+		return
+	}
+	x.r.StartedAt, x.r.Due, x.r.State, x.changed = x.w.Now.UTC(), time.Time{}, Waiting, true
+	before := x.r.Before
+	x.r.Before = nil
+	if !x.begin(before) {
+		x.end(Done, whyNothing)
+	}
+}
+
+// begin asks the criteria and takes their steps; false: none of them holds.
+func (x *turn) begin(before *Last) bool {
+	typ, _ := x.s.event["type"].(string)
+	at, _ := x.s.event["time"].(time.Time)
+	x.s.changes = x.p.compare(x.s, before, at)
+	var held []criterion
+	for _, k := range x.p.criteria {
+		ok, err := x.s.holds(k.when)
+		if err != nil {
+			x.visit(Visit{Did: "start", What: typ})
+			x.fail("%v", err)
+			return true
+		}
+		if ok {
+			held = append(held, k)
+		}
+		if ok && !k.next {
+			break
+		}
+	}
+	if len(held) == 0 {
+		return false
+	}
+	x.visit(Visit{Did: "start", What: typ})
+	for _, k := range held {
+		if k.id != "" {
+			x.visit(Visit{Step: k.id, Did: "criterion"})
+		}
+		for _, at := range k.lines {
+			x.r.Threads = append(x.r.Threads, Thread{At: at})
+		}
+	}
+	if !x.ends(nil) {
+		x.advance()
+	}
+	return true
+}
+
+// sender returns whom messages go out from, and how that was found.
+func (p *Program) sender(s *scope, ids []Identity) (id, choice string) {
+	switch p.Spec.Sender {
+	case RecordOwner:
+		id, _ = p.from(s)
+		return id, RecordOwner
+	case Auto:
+		return s.wroteLast(ids), Auto
+	}
+	return p.Spec.Sender, ""
+}
+
+// wroteLast returns where the contact wrote: just now, or else last; the first
+// sender where it never did.
+func (s *scope) wroteLast(ids []Identity) string {
+	best, at := "", time.Time{}
+	for _, id := range ids {
+		if in := s.w.Contacts[id.Sender].LastInbound; best == "" || in.After(at) {
+			best, at = id.Sender, in
+		}
+	}
+	return best
+}
+
+func (m *Memory) clone() *Memory {
+	if m == nil {
+		return &Memory{}
+	}
+	out := *m
+	out.Starts, out.Values = slices.Clone(m.Starts), maps.Clone(m.Values)
+	return &out
+}
