@@ -30,6 +30,10 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	dry, err := boolean(r, "dry_run")
+	if err != nil {
+		return err
+	}
 	docs, err := definition.Decode(file, body)
 	if err != nil {
 		return err
@@ -38,25 +42,24 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 	if err := mayDefine(caller, docs); err != nil {
 		return err
 	}
-	if err := s.act(a, r, toApply(docs)); err != nil {
-		return err
+	store := s.Defs.Try
+	if !dry {
+		if err := s.act(a, r, toApply(docs)); err != nil {
+			return err
+		}
+		store = s.Defs.Apply
 	}
 	ctx, cancel := detached(r)
 	defer cancel()
-	advice := map[string][]client.Warning{} // by broadcast
-	done, err := s.Defs.Apply(ctx, file, docs, definition.Check{Sees: caller.Sees, Sender: s.Gate.CheckSender, Broadcast: func(p *definition.Planned, from *sender.Spec) ([]string, error) {
-		now := time.Now()
-		warnings, err := s.Gate.Author(p, from, now)
-		advice[p.Spec.ID] = wireWarnings(s.Gate.Advice(warnings, &p.Spec, from, now))
-		return warnings, err
-	}})
+	check, advice := s.checks(caller)
+	done, err := store(ctx, file, docs, check)
 	if err != nil {
 		a.partly = len(done) > 0
 		return afterSome(err, len(done))
 	}
-	out := client.ApplyResult{Applied: make([]client.Applied, len(done))}
+	out := client.ApplyResult{DryRun: dry, Applied: make([]client.Applied, len(done))}
 	for i, d := range done {
-		out.Applied[i] = client.Applied{Kind: d.Kind, ID: d.ID, Action: d.Action, Warnings: d.Warnings}
+		out.Applied[i] = client.Applied{Kind: d.Kind, ID: d.ID, Action: d.Action, Version: d.Version, Impact: d.Impact, Warnings: d.Warnings}
 		if d.Kind == "Broadcast" {
 			out.Applied[i].Advice = advice[d.ID]
 		}
@@ -73,6 +76,22 @@ func (s *Server) apply(a *answer, r *http.Request) error {
 		}
 	}
 	return writeJSON(a, http.StatusOK, out)
+}
+
+// checks are those of documents that a caller applies, with the advice of the
+// rulebook that they find, by broadcast.
+func (s *Server) checks(caller access.Principal) (definition.Check, map[string][]client.Warning) {
+	advice := map[string][]client.Warning{}
+	return definition.Check{
+		Sees: caller.Sees, Sender: s.Gate.CheckSender,
+		Broadcast: func(p *definition.Planned, from *sender.Spec) ([]string, error) {
+			now := time.Now()
+			warnings, err := s.Gate.Author(p, from, now)
+			advice[p.Spec.ID] = wireWarnings(s.Gate.Advice(warnings, &p.Spec, from, now))
+			return warnings, err
+		},
+		Flow: func(f *definition.FlowCheck) ([]string, error) { return s.Gate.CheckFlow(f, time.Now()) },
+	}, advice
 }
 
 // unsigned warns of secrets without which pushes can't be signed here.

@@ -69,7 +69,7 @@ func TestStatusOf(t *testing.T) {
 		{&scheduler.Illegal{ID: "x", Err: errors.New("y")}, 409},
 		{&definition.Error{File: "f", Err: fmt.Errorf("x: %w", definition.ErrChanged)}, 409},
 		{&scheduler.Needless{ID: "x", Code: "y"}, 422},
-		{fmt.Errorf("x: %w", &gate.Unsendable{ID: "x"}), 422},
+		{fmt.Errorf("x: %w", &gate.Unsendable{What: "broadcast x"}), 422},
 		{&definition.Error{File: "f", Err: errors.New("x")}, 422},
 		{&definition.Error{File: "f", Err: fmt.Errorf("x: %w", nats.ErrTimeout)}, 503},
 		{fmt.Errorf("x: %w", jetstream.ErrStreamNotFound), 503},

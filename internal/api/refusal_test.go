@@ -43,7 +43,7 @@ func TestRefusals(t *testing.T) {
 		"parameter twice":            {"GET", "/v1/dead?limit=1&limit=2", "", 400, `parameter "limit" is given 2 times`},
 		"query that is none":         {"GET", "/v1/dead?limit=%zz", "", 400, `the query can't be read: invalid URL escape "%zz"`},
 
-		"apply nothing":             {"POST", "/v1/apply", "", 422, "body: no document: want kind: Sender, Hook, Endpoint, Template or Broadcast"},
+		"apply nothing":             {"POST", "/v1/apply", "", 422, "body: no document: want kind: Sender, Hook, Endpoint, Template, Broadcast or Flow"},
 		"apply an unknown field":    {"POST", "/v1/apply?file=a.yaml", "kind: Broadcast\nid: a\nsender: shop\nmessage: {txt: x}\n", 422, `a.yaml:4: unknown field "txt": message has text, attachment, buttons, elements, quick_replies, template, via, promotional, tag, use_case, healthcare, discloses`},
 		"apply to a lacking sender": {"POST", "/v1/apply?file=a.yaml", broadcastYAML("a", "none", "x"), 422, "a.yaml:3: broadcast a: sender none is not defined; apply its Sender document first"},
 		"apply what can't be sent":  {"POST", "/v1/apply?file=a.yaml", broadcastYAML("a", "shop", "'{{.name'"), 422, "a.yaml:4: broadcast a: message.text: text:1: unclosed action"},

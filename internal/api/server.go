@@ -143,7 +143,7 @@ func (s *Server) routes() []route {
 		{get, "/healthz", nil, "", toNobody, s.healthy},
 		{get, readyPath, nil, "", toNobody, s.ready},
 		{get, documentPath, nil, "", toNobody, s.openapi},
-		{post, "/v1/apply", []string{"file"}, operator, toSeveral, s.apply},
+		{post, "/v1/apply", []string{"file", "dry_run"}, operator, toSeveral, s.apply},
 		{get, "/v1/senders", nil, viewer, toSeveral, s.senders},
 		{get, "/v1/senders/{id}", nil, viewer, toSender, s.sender},
 		{post, "/v1/senders/{id}/pause", nil, operator, toSender, s.pauseSender},

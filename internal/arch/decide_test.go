@@ -47,6 +47,7 @@ func decidedElsewhere() map[string]string {
 		"internal/gate/gate.go compares with policy.Send":            "does what the verdict says",
 		"internal/gate/gate.go names reason.SenderPaused":            "a paused sender or broadcast comes back to its lane, as the verdict's hold says",
 		"internal/gate/gate.go names reason.TemplateInvalid":         "adds to the evidence why the text could not be rendered; the verdict stands",
+		"internal/gate/flow.go asks policy.Evaluate":                 "what an author may do instead is what the rules would allow",
 		"internal/gate/author.go asks policy.Evaluate":               "the one place that asks for an author, who has no contact yet",
 		"internal/scheduler/forecast.go compares with policy.Send":   "counts verdicts",
 		"internal/api/senders.go names reason.SenderPaused":          "shows the reason that holding by hand has",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/carillon-dev/carillon/internal/console"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
@@ -17,11 +18,14 @@ import (
 const maxApply = 1 << 20
 
 func newApplyCommand(s *session) *cobra.Command {
-	return withKeyFlag(&cobra.Command{
+	var dryRun bool
+	cmd := withKeyFlag(&cobra.Command{
 		Use:   "apply FILE…",
 		Short: "Create or update what YAML documents define; - reads standard input",
-		Long: "Create or update what YAML documents define: kind Sender and kind Broadcast. A file is applied\n" +
-			"whole or not at all; an error names its file and line. FILE - is standard input.",
+		Long: "Create or update what YAML documents define: kind Sender, Hook, Endpoint, Template, Broadcast and\n" +
+			"Flow. A file is applied whole or not at all; an error names its file and line. FILE - is standard\n" +
+			"input. With --dry-run everything is checked, and nothing changed: of a flow it says what would\n" +
+			"become of the runs that are under way.",
 		Example: "  carillon apply senders.yaml spring-menu.yaml",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, files []string) error {
@@ -36,17 +40,24 @@ func newApplyCommand(s *session) *cobra.Command {
 			for _, file := range files {
 				var r client.ApplyResult
 				var data []byte
+				apply := c.Apply
+				if dryRun {
+					apply = c.TryApply
+				}
 				if data, err = s.readDocuments(file); err != nil {
 					break
 				}
-				if r, err = c.Apply(cmd.Context(), shownName(file), bytes.NewReader(data)); err != nil {
+				if r, err = apply(cmd.Context(), shownName(file), bytes.NewReader(data)); err != nil {
 					break
 				}
+				all.DryRun = r.DryRun
 				all.Applied = append(all.Applied, r.Applied...)
 			}
 			return errors.Join(err, s.writeApplied(all))
 		},
 	})
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only check, and say what would be done")
+	return cmd
 }
 
 // shownName is what errors call a file.
@@ -82,14 +93,34 @@ func (s *session) writeApplied(r client.ApplyResult) error {
 		return s.writeJSON(r)
 	}
 	for _, a := range r.Applied {
-		if _, err := fmt.Fprintf(s.out, "%s %s %s\n", a.Kind, a.ID, s.out.Paint(stateColor(a.Action), a.Action)); err != nil {
+		if _, err := fmt.Fprintf(s.out, "%s %s %s%s\n", a.Kind, a.ID, s.out.Paint(stateColor(a.Action), wouldBe(r.DryRun, a.Action)), flowVersion(a)); err != nil {
 			return err
+		}
+		for _, i := range a.Impact {
+			if _, err := fmt.Fprintf(s.out, "  %s\n", oneLine(i)); err != nil {
+				return err
+			}
 		}
 		for _, w := range a.Warnings {
 			fmt.Fprintf(s.err, "%s %s: warning: %s\n", a.Kind, a.ID, oneLine(inWords(w, a.Advice)))
 		}
 	}
 	return nil
+}
+
+// wouldBe is what was done to a document, or would be.
+func wouldBe(dryRun bool, action string) string {
+	if dryRun && action != "unchanged" {
+		return "would be " + action
+	}
+	return action
+}
+
+func flowVersion(a client.Applied) string {
+	if a.Version == 0 {
+		return ""
+	}
+	return ", version " + console.Count(a.Version)
 }
 
 // inWords is a warning with its clause, where it is advice of the rulebook,

@@ -113,8 +113,9 @@ func (f *fake) apply(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	answer(w, 200, client.ApplyResult{Applied: []client.Applied{
+	answer(w, 200, client.ApplyResult{DryRun: r.URL.Query().Get("dry_run") == "true", Applied: []client.Applied{
 		{Kind: "Sender", ID: "bakery", Action: "created"},
+		{Kind: "Flow", ID: "order-shipped", Action: "updated", Version: 3, Impact: []string{"1,200 runs stay on version 2"}},
 		{Kind: "Broadcast", ID: "spring-menu", Action: "unchanged", Warnings: []string{"bulk_discouraged", "links_under_tag", "outside the window nobody gets it"}, Advice: someAdvice()},
 	}})
 }

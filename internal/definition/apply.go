@@ -10,6 +10,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/endpoint"
+	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/mapping"
 	"github.com/carillon-dev/carillon/internal/plan"
@@ -21,16 +22,20 @@ type Applied struct {
 	Kind     string
 	ID       string
 	Action   string   // created, updated, unchanged
+	Version  int      // of a flow
+	Impact   []string // of a flow: what becomes of the runs that are under way
 	Warnings []string // advice that is no refusal
 }
 
 // Check looks at documents before they are stored: an error refuses one,
 // warnings don't. What is nil looks at nothing.
 type Check struct {
-	Sees      func(sender string) bool // whether whoever applies may know of a sender; nil: of all
+	Sees      func(sender string) bool // whether whoever applies may know of a sender, or of all (""); nil: of all
 	Sender    func(s *sender.Spec) error
 	Hook      func(h *hook.Spec) error
 	Broadcast func(p *Planned, s *sender.Spec) (warnings []string, err error)
+	Flow      func(f *FlowCheck) (warnings []string, err error)
+	Impact    func(ctx context.Context, old *flow.Flow, n *flow.Spec) ([]string, error) // of a flow's new version
 }
 
 func (c Check) sees(sender string) bool { return c.Sees == nil || c.Sees(sender) }
@@ -38,22 +43,45 @@ func (c Check) sees(sender string) bool { return c.Sees == nil || c.Sees(sender)
 // change is one document with what storing it takes.
 type change struct {
 	Applied
-	store func(context.Context) error // nil: nothing to do
+	store func(context.Context, *Applied) error // nil: nothing to do
 }
 
 // Apply creates or updates what the documents of one file define. All of them
 // are checked before the first is stored; its errors are *Error where a
 // document is at fault.
 func (s *Store) Apply(ctx context.Context, file string, docs []Document, check Check) ([]Applied, error) {
-	here := beside{senders: map[string]*sender.Spec{}, templates: map[string]*content.Template{}}
-	for _, d := range docs {
-		if d.Sender != nil {
-			here.senders[d.Sender.ID] = d.Sender
-		}
-		if d.Template != nil {
-			here.templates[d.Template.ID] = d.Template
-		}
+	changes, err := s.changes(ctx, file, docs, check)
+	if err != nil {
+		return nil, err
 	}
+	out := make([]Applied, 0, len(docs))
+	for i, c := range changes {
+		if c.store != nil {
+			if err := c.store(ctx, &c.Applied); err != nil {
+				return out, &Error{File: file, Line: docs[i].Line, Err: err}
+			}
+		}
+		out = append(out, c.Applied)
+	}
+	return out, nil
+}
+
+// Try is Apply without storing anything: it says what Apply would do.
+func (s *Store) Try(ctx context.Context, file string, docs []Document, check Check) ([]Applied, error) {
+	changes, err := s.changes(ctx, file, docs, check)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Applied, len(changes))
+	for i, c := range changes {
+		out[i] = c.Applied
+	}
+	return out, nil
+}
+
+// changes checks all documents of a file.
+func (s *Store) changes(ctx context.Context, file string, docs []Document, check Check) ([]change, error) {
+	here := newBeside(docs)
 	changes := make([]change, len(docs))
 	for i, d := range docs {
 		var err error
@@ -66,6 +94,8 @@ func (s *Store) Apply(ctx context.Context, file string, docs []Document, check C
 			changes[i], err = s.changeEndpoint(ctx, d.Endpoint)
 		case d.Template != nil:
 			changes[i], err = s.changeTemplate(ctx, d.Template, check)
+		case d.Flow != nil:
+			changes[i], err = s.changeFlow(ctx, d.Flow, here, check)
 		default:
 			changes[i], err = s.changeBroadcast(ctx, d.Broadcast, here, check)
 		}
@@ -73,23 +103,33 @@ func (s *Store) Apply(ctx context.Context, file string, docs []Document, check C
 			return nil, &Error{File: file, Line: d.lineOf(err), Err: err}
 		}
 	}
-	out := make([]Applied, 0, len(docs))
-	for i, c := range changes {
-		if c.store != nil {
-			if err := c.store(ctx); err != nil {
-				return out, &Error{File: file, Line: docs[i].Line, Err: err}
-			}
-		}
-		out = append(out, c.Applied)
-	}
-	return out, nil
+	return changes, nil
 }
 
-// beside is what the same file defines, which a broadcast may name before it
-// is stored.
+// beside is what the same file defines, which a broadcast or a flow may name
+// before it is stored.
 type beside struct {
 	senders   map[string]*sender.Spec
 	templates map[string]*content.Template
+	endpoints map[string]*endpoint.Spec
+	flows     map[string]*flow.Spec
+}
+
+func newBeside(docs []Document) beside {
+	b := beside{map[string]*sender.Spec{}, map[string]*content.Template{}, map[string]*endpoint.Spec{}, map[string]*flow.Spec{}}
+	for _, d := range docs {
+		switch {
+		case d.Sender != nil:
+			b.senders[d.Sender.ID] = d.Sender
+		case d.Template != nil:
+			b.templates[d.Template.ID] = d.Template
+		case d.Endpoint != nil:
+			b.endpoints[d.Endpoint.ID] = d.Endpoint
+		case d.Flow != nil:
+			b.flows[d.Flow.ID] = d.Flow
+		}
+	}
+	return b
 }
 
 func (s *Store) checkBroadcast(ctx context.Context, b *broadcast.Spec, here beside, check Check) ([]string, error) {
@@ -151,7 +191,7 @@ func (s *Store) changeSender(ctx context.Context, n *sender.Spec, check Check) (
 	default:
 		c.Action = "updated"
 	}
-	c.store = func(ctx context.Context) error { _, err := s.PutSender(ctx, n, rev); return err }
+	c.store = func(ctx context.Context, _ *Applied) error { _, err := s.PutSender(ctx, n, rev); return err }
 	return c, nil
 }
 
@@ -188,18 +228,18 @@ func (s *Store) changeHook(ctx context.Context, n *hook.Spec, senders map[string
 	if err == nil && old.Type != n.Type {
 		return c, fmt.Errorf("hook %s: its type can't change, since its path would; give the other one its own id", n.ID)
 	}
-	return replace(c, old, n, err, func(ctx context.Context) error { _, err := s.PutHook(ctx, n, rev); return err })
+	return replace(c, old, n, err, func(ctx context.Context, _ *Applied) error { _, err := s.PutHook(ctx, n, rev); return err })
 }
 
 func (s *Store) changeEndpoint(ctx context.Context, n *endpoint.Spec) (change, error) {
 	old, rev, err := s.Endpoint(ctx, n.ID)
 	c := change{Applied: Applied{Kind: "Endpoint", ID: n.ID}}
-	return replace(c, old, n, err, func(ctx context.Context) error { _, err := s.PutEndpoint(ctx, n, rev); return err })
+	return replace(c, old, n, err, func(ctx context.Context, _ *Applied) error { _, err := s.PutEndpoint(ctx, n, rev); return err })
 }
 
 // replace is the change from an old definition, or the error of reading it, to
 // a new one.
-func replace[T any](c change, old, n *T, err error, store func(context.Context) error) (change, error) {
+func replace[T any](c change, old, n *T, err error, store func(context.Context, *Applied) error) (change, error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		c.Action = "created"
@@ -223,7 +263,7 @@ func (s *Store) changeTemplate(ctx context.Context, n *content.Template, check C
 	if err == nil && !check.sees(old.Sender) {
 		return c, fmt.Errorf("template %s: the id is taken; give it another", n.ID)
 	}
-	return replace(c, old, n, err, func(ctx context.Context) error { _, err := s.PutTemplate(ctx, n, rev); return err })
+	return replace(c, old, n, err, func(ctx context.Context, _ *Applied) error { _, err := s.PutTemplate(ctx, n, rev); return err })
 }
 
 func (s *Store) changeBroadcast(ctx context.Context, n *broadcast.Spec, here beside, check Check) (change, error) {
@@ -251,7 +291,7 @@ func (s *Store) changeBroadcast(ctx context.Context, n *broadcast.Spec, here bes
 	}
 	old.Spec = *n
 	old.Acknowledged = nil // what was acknowledged was another text
-	c.store = func(ctx context.Context) error { _, err := s.PutBroadcast(ctx, old, rev); return err }
+	c.store = func(ctx context.Context, _ *Applied) error { _, err := s.PutBroadcast(ctx, old, rev); return err }
 	return c, nil
 }
 

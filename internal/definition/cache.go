@@ -12,13 +12,15 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/content"
+	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/sender"
 )
 
 // Cache gives workers definitions without a round trip for each envelope: a
-// broadcast by its source, since nothing of it changes once it is launched,
-// and senders as they were last heard of.
+// broadcast by its source and a flow by its version, since nothing of those
+// changes once they are there, and senders and what became of flows as they
+// were last heard of.
 type Cache struct {
 	store *Store
 
@@ -26,8 +28,11 @@ type Cache struct {
 	broadcasts map[string]*Planned // by source name
 	senders    map[string]*sender.Spec
 	accounts   map[account][]*sender.Spec // by what they send from, sorted by id; a list is replaced, never changed
+	programs   map[version]*flow.Program
+	flows      map[string]flow.Flow
+	live       []*flow.Program // of the flows that are active; nil: to be put together anew
 	watcher    jetstream.KeyWatcher
-	heard      chan struct{} // closed once the senders from before have come
+	heard      chan struct{} // closed once what was there before has come
 	stopped    chan struct{}
 }
 
@@ -80,15 +85,16 @@ func (s *Store) TemplateOf(ctx context.Context, b *broadcast.Broadcast) (*conten
 	return t, nil
 }
 
-// NewCache returns a cache that hears of changed senders until ctx ends.
+// NewCache returns a cache that hears of changed senders and flows until ctx
+// ends.
 func NewCache(ctx context.Context, s *Store) (*Cache, error) {
-	w, err := s.kv.Watch(ctx, "sender.>")
+	w, err := s.kv.WatchFiltered(ctx, []string{"sender.>", "flow.*"})
 	if err != nil {
-		return nil, fmt.Errorf("watch senders: %w", err)
+		return nil, fmt.Errorf("watch senders and flows: %w", err)
 	}
 	c := &Cache{
 		store: s, broadcasts: map[string]*Planned{}, senders: map[string]*sender.Spec{}, accounts: map[account][]*sender.Spec{},
-		watcher: w, heard: make(chan struct{}), stopped: make(chan struct{}),
+		programs: map[version]*flow.Program{}, flows: map[string]flow.Flow{}, watcher: w, heard: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go c.listen()
 	return c, nil
@@ -100,6 +106,10 @@ func (c *Cache) listen() {
 	for e := range c.watcher.Updates() {
 		if e == nil { // the values from before have all come
 			all()
+			continue
+		}
+		if id, ok := strings.CutPrefix(e.Key(), "flow."); ok {
+			c.hearFlow(id, e)
 			continue
 		}
 		v, _, err := parse[sender.Spec](e)
@@ -133,14 +143,22 @@ func (c *Cache) set(id string, v *sender.Spec) {
 // id, as they were last heard of; none where nobody is. The list must not be
 // changed. It waits until those from before this cache are known.
 func (c *Cache) OfAccount(ctx context.Context, channel, id string) ([]*sender.Spec, error) {
-	select {
-	case <-c.heard:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("senders are not known yet: %w", ctx.Err())
+	if err := c.known(ctx); err != nil {
+		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.accounts[account{channel, id}], nil
+}
+
+// known waits until what was there before this cache has come.
+func (c *Cache) known(ctx context.Context) error {
+	select {
+	case <-c.heard:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("definitions are not known yet: %w", ctx.Err())
+	}
 }
 
 // Close stops listening.

@@ -18,6 +18,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/endpoint"
+	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/sender"
@@ -30,6 +31,7 @@ type Document struct {
 	Hook      *hook.Spec
 	Endpoint  *endpoint.Spec
 	Template  *content.Template
+	Flow      *flow.Spec
 	Line      int // of the file, where the document begins
 
 	fields map[string]int // lines of its fields by path, such as message.text
@@ -99,7 +101,8 @@ func (d Document) Kind() string { kind, _, _ := d.head(); return kind }
 // ID returns the id of what it defines.
 func (d Document) ID() string { _, id, _ := d.head(); return id }
 
-// Of returns the sender that it is about, "" for what is about none.
+// Of returns the sender that it is about, "" for what is about none or about
+// several.
 func (d Document) Of() string { _, _, of := d.head(); return of }
 
 func (d Document) head() (kind, id, of string) {
@@ -112,9 +115,19 @@ func (d Document) head() (kind, id, of string) {
 		return "Endpoint", d.Endpoint.ID, ""
 	case d.Template != nil:
 		return "Template", d.Template.ID, d.Template.Sender
+	case d.Flow != nil:
+		return "Flow", d.Flow.ID, onlySender(d.Flow)
 	default:
 		return "Broadcast", d.Broadcast.ID, d.Broadcast.Sender
 	}
+}
+
+// onlySender is the sender of a flow that is about one alone.
+func onlySender(f *flow.Spec) string {
+	if ids := f.Senders(); len(ids) == 1 && f.Sender != flow.Auto {
+		return ids[0]
+	}
+	return ""
 }
 
 func (d Document) name() string { return strings.ToLower(d.Kind()) + " " + d.ID() }
@@ -162,16 +175,20 @@ func decodeOne(n *yaml.Node) (Document, error) {
 			return d, err
 		}
 		return d, d.locate(checkTemplate(d.Template))
+	case "Flow":
+		d.Flow = &flow.Spec{}
+		if err := strict(n, d.Flow); err != nil {
+			return d, err
+		}
+		return d, d.locate(checkFlowAlone(d.Flow))
 	case "":
 		return d, errors.New("no kind: want " + kinds)
-	case "Flow":
-		return d, fmt.Errorf("kind %s can't be applied by this version; want %s", head.Kind, kinds)
 	}
 	return d, fmt.Errorf("kind %q: want %s", head.Kind, kinds)
 }
 
 // kinds are the documents that can be applied.
-const kinds = "kind: Sender, Hook, Endpoint, Template or Broadcast"
+const kinds = "kind: Sender, Hook, Endpoint, Template, Broadcast or Flow"
 
 // checkTemplate looks at a template, and whether its fields can be filled in.
 func checkTemplate(t *content.Template) error {

@@ -232,7 +232,12 @@ func (s *Store) Senders(ctx context.Context) ([]string, error) { return s.ids(ct
 func (s *Store) Broadcasts(ctx context.Context) ([]string, error) { return s.ids(ctx, "broadcast.") }
 
 func (s *Store) ids(ctx context.Context, prefix string) ([]string, error) {
-	l, err := s.kv.ListKeysFiltered(ctx, prefix+">")
+	return s.keys(ctx, prefix, ">")
+}
+
+// keys returns what of the keys that a pattern finds stands behind a prefix.
+func (s *Store) keys(ctx context.Context, prefix, pattern string) ([]string, error) {
+	l, err := s.kv.ListKeysFiltered(ctx, prefix+pattern)
 	if err != nil {
 		return nil, fmt.Errorf("definitions: %w", err)
 	}

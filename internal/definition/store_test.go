@@ -74,6 +74,7 @@ func TestStore(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *Store){
 		"revisions": testRevisions, "bind": testBind, "ids": testIDs, "apply": testApply, "all-or-none": testAllOrNone,
 		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound, "newer": testNewer, "hooks": testHooks, "mapping": testMapping, "endpoints": testEndpoints,
+		"flows": testFlows, "flow-lives": testFlowLives, "flow-versions": testFlowVersions, "flow-names": testFlowNames, "flow-check": testFlowCheck, "flow-cache": testFlowCache,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

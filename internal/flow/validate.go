@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/event"
@@ -185,7 +186,7 @@ func (s *Spec) validReentry() error {
 	if *r == (Reentry{}) {
 		return errors.New("coalesce: want a reentry beside it, which says what belongs together: without one every event is by itself")
 	}
-	if err := within(s.Coalesce, 1e9, 30*day, "1s to 30d"); err != nil {
+	if err := within(s.Coalesce, time.Second, 30*day, "1s to 30d"); err != nil {
 		return fmt.Errorf("coalesce %w", err)
 	}
 	return nil
@@ -320,10 +321,7 @@ func (s *Spec) validMove() error {
 	if len(s.Move) > maxMoves {
 		return fmt.Errorf("move: %d: want at most %d", len(s.Move), maxMoves)
 	}
-	ids := map[string]bool{}
-	for id := range s.AllSteps() {
-		ids[id] = true
-	}
+	ids := s.resting()
 	for from, to := range ordered(s.Move) {
 		if !validStepID(from) {
 			return fmt.Errorf("move.%s: want the id of a step of an earlier version", from)

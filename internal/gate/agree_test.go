@@ -79,7 +79,7 @@ func TestAuthorSaysWhatTheRulebookSays(t *testing.T) {
 		t.Errorf("a rulebook that leaves the window after an ad's message: %v", err)
 	}
 	_, err := gate.NewRules(none).Author(plannedAs(t, *b), s, time.Date(2026, 9, 27, 23, 59, 59, 999999999, time.UTC)) // that one is not in force yet
-	if u, ok := errors.AsType[*gate.Unsendable](err); !ok || u.ID != "b" || u.Verdict.Reason != reason.WindowClosed || !strings.HasPrefix(err.Error(), "broadcast b can never be sent: ") {
+	if u, ok := errors.AsType[*gate.Unsendable](err); !ok || u.What != "broadcast b" || u.Verdict.Reason != reason.WindowClosed || !strings.HasPrefix(err.Error(), "broadcast b can never be sent: ") {
 		t.Errorf("a rulebook without a window in force: %v", err)
 	}
 }

@@ -8,19 +8,25 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
 
-// Unsendable says that a broadcast can never be sent, whoever gets it.
+// Unsendable says that a message can never be sent, whoever gets it.
 type Unsendable struct {
-	ID      string
+	What    string         // such as broadcast spring
 	Verdict policy.Verdict // on a contact of whom everything is known that could allow it
+	Instead string         // what may be done instead; empty: nothing is known
 }
 
-// Error names the broadcast and the reason.
+// Error names the message and the reason.
 func (u *Unsendable) Error() string {
-	return fmt.Sprintf("broadcast %s can never be sent: %s", u.ID, u.Verdict.Explain())
+	said := fmt.Sprintf("%s can never be sent: %s", u.What, u.Verdict.Explain())
+	if u.Instead != "" {
+		said += "; instead " + u.Instead
+	}
+	return said
 }
 
 // Author looks at a broadcast before it is stored or launched, as of when it
@@ -30,33 +36,49 @@ func (u *Unsendable) Error() string {
 // advice is about the author's own words, which stand in it.
 func (g Rules) Author(p *definition.Planned, s *sender.Spec, now time.Time) (warnings []string, err error) {
 	b := &p.Spec
-	at, m, ps := dueOf(b, now), p.Says.Policy(), s.Policy(g.zones.Load)
-	m.Text, m.Words = p.Says.Written()
-	warnings = slices.Clone(policy.Advise(g.book, at, &m, &ps))
+	at, ps := dueOf(b, now), s.Policy(g.zones.Load)
+	inside, warnings, ok := g.look(p.Says, &ps, at, policy.Facts{})
+	if !ok {
+		return nil, &Unsendable{What: "broadcast " + b.ID, Verdict: inside}
+	}
+	return append(warnings, late(b, inside, now)...), nil
+}
+
+// look judges a message on contacts of whom everything is known that could
+// allow it, beside what is given. It reports false, with the verdict, for one
+// that is never sent; else advice and warnings, as Author has them.
+func (g Rules) look(says *message.Wording, ps *policy.Sender, at time.Time, known policy.Facts) (inside policy.Verdict, warnings []string, ok bool) {
+	m := says.Policy()
+	m.Text, m.Words = says.Written()
+	warnings = slices.Clone(policy.Advise(g.book, at, &m, ps))
 	if strings.Contains(m.Text, "{{") {
 		m.Text = "text"
 	}
 	if strings.Contains(m.Words, "{{") {
 		m.Words = ""
 	}
-	says := func(f policy.Facts) policy.Verdict { return policy.Evaluate(g.book, at, &m, &f, &ps) }
+	judge := func(inbound time.Time, may bool) policy.Verdict {
+		f := known
+		if f.LastInbound, f.SMSConsent = inbound, true; may {
+			f.AdMessageAt, f.Comment.At, f.OneTimeToken.Created = inbound, inbound, inbound
+		}
+		return policy.Evaluate(g.book, at, &m, &f, ps)
+	}
 	recent := at.Add(-time.Minute)
-	inside := says(policy.Facts{LastInbound: recent, AdMessageAt: recent, SMSConsent: true,
-		Comment: policy.Comment{At: recent}, OneTimeToken: policy.OneTimeToken{Created: recent}})
-	if inside.Kind == policy.Block {
-		return nil, &Unsendable{b.ID, inside}
+	if inside = judge(recent, true); inside.Kind == policy.Block {
+		return inside, nil, false
 	}
-	if err := p.Says.Check(ps.Channel); err != nil { // the channel's own limits: to the rules it is a message without content
+	if err := says.Check(ps.Channel); err != nil { // the channel's own limits: to the rules it is a message without content
 		m.Text, m.Words, m.HasTemplate = "", "", false
-		refused := says(policy.Facts{LastInbound: recent, SMSConsent: true})
+		refused := judge(recent, false)
 		refused.Evidence.Note = "message." + err.Error()
-		return nil, &Unsendable{b.ID, refused}
+		return refused, nil, false
 	}
-	outside := says(policy.Facts{LastInbound: at.Add(-g.book.Window()), SMSConsent: true})
+	outside := judge(at.Add(-g.book.Window()), false)
 	if (m.Tag != "" || m.HasTemplate && m.Template.Kind != "") && m.Via == "" && outside.Kind == policy.Block {
 		warnings = append(warnings, fmt.Sprintf("outside the window nobody gets it: %s", outside.Explain()))
 	}
-	return append(warnings, late(b, inside, now)...), nil
+	return inside, warnings, true
 }
 
 // late warns of a broadcast whose end comes before its messages may go.

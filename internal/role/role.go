@@ -119,7 +119,7 @@ func worker(n subject.Names, look []Rule, answers Rule) Subjects {
 		Publish: join(look, []Rule{
 			{"$JS.API.DIRECT.GET." + n.FactsStream(), "what is known of contacts"},
 			{"$JS.API.DIRECT.GET." + defs + ".>", "definitions in a bucket of an earlier build"},
-			{"$JS.API.CONSUMER.CREATE." + defs + ".>", "hearing of changed senders"},
+			{"$JS.API.CONSUMER.CREATE." + defs + ".>", "hearing of changed senders and flows"},
 			{"$JS.API.CONSUMER.INFO." + defs + ".*", "how far that is"},
 			{"$JS.API.CONSUMER.DELETE." + defs + ".*", "ending it"},
 			{"$JS.FC." + defs + ".>", "telling the server to go on"},

@@ -27,13 +27,20 @@ func broadcast(id, rest string) string { return "/v1/broadcasts/" + url.PathEsca
 // Apply creates or updates what a file's YAML documents define. The file's
 // name stands in what is said about it.
 func (c *Client) Apply(ctx context.Context, file string, documents io.Reader) (ApplyResult, error) {
+	return c.apply(ctx, url.Values{"file": {file}}, documents)
+}
+
+// TryApply says what Apply would do, and changes nothing.
+func (c *Client) TryApply(ctx context.Context, file string, documents io.Reader) (ApplyResult, error) {
+	return c.apply(ctx, url.Values{"file": {file}, "dry_run": {"true"}}, documents)
+}
+
+func (c *Client) apply(ctx context.Context, query url.Values, documents io.Reader) (ApplyResult, error) {
 	body, err := io.ReadAll(documents)
 	if err != nil {
-		return ApplyResult{}, fmt.Errorf("%s: %w", file, err)
+		return ApplyResult{}, fmt.Errorf("%s: %w", query.Get("file"), err)
 	}
-	return call[ApplyResult](ctx, c, request{
-		method: http.MethodPost, path: "/v1/apply", query: url.Values{"file": {file}}, body: body, kind: "application/yaml",
-	})
+	return call[ApplyResult](ctx, c, request{method: http.MethodPost, path: "/v1/apply", query: query, body: body, kind: "application/yaml"})
 }
 
 // Senders lists all senders, by id.

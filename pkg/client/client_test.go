@@ -75,9 +75,10 @@ func TestRequests(t *testing.T) {
 	ctx := t.Context()
 	at := time.Date(2026, 11, 22, 11, 0, 0, 1, time.FixedZone("", 3600))
 	for want, call := range map[string]func() error{
-		"POST /v1/apply?file=a+b.yaml application/yaml kind: x": func() error { _, err := c.Apply(ctx, "a b.yaml", strings.NewReader("kind: x")); return err },
-		"GET /v1/senders/a%2Fb  ":                               func() error { _, err := c.Sender(ctx, "a/b"); return err },
-		"GET /v1/contacts?id=%2B47&sender=s  ":                  func() error { _, err := c.Contact(ctx, "s", "+47"); return err },
+		"POST /v1/apply?dry_run=true&file=a.yaml application/yaml kind: x": func() error { _, err := c.TryApply(ctx, "a.yaml", strings.NewReader("kind: x")); return err },
+		"POST /v1/apply?file=a+b.yaml application/yaml kind: x":            func() error { _, err := c.Apply(ctx, "a b.yaml", strings.NewReader("kind: x")); return err },
+		"GET /v1/senders/a%2Fb  ":                                          func() error { _, err := c.Sender(ctx, "a/b"); return err },
+		"GET /v1/contacts?id=%2B47&sender=s  ":                             func() error { _, err := c.Contact(ctx, "s", "+47"); return err },
 		`POST /v1/senders/s/optouts application/json {"contact":"1","source":"x"}`: func() error {
 			_, err := c.OptOut(ctx, "s", OptOutRequest{Contact: "1", Source: "x"})
 			return err

@@ -33,9 +33,11 @@ func (p *Problem) Error() string {
 
 // Applied is what became of one document.
 type Applied struct {
-	Kind     string    `json:"kind"` // Sender or Broadcast
+	Kind     string    `json:"kind"` // such as Sender
 	ID       string    `json:"id"`
 	Action   string    `json:"action"`             // created, updated or unchanged
+	Version  int       `json:"version,omitempty"`  // of a flow
+	Impact   []string  `json:"impact,omitempty"`   // of a flow: what becomes of the runs that are under way
 	Warnings []string  `json:"warnings,omitempty"` // advice that is no refusal: codes of the rulebook's, and what else there is to say
 	Advice   []Warning `json:"advice,omitempty"`   // in words, those of Warnings that are codes
 }
@@ -60,6 +62,7 @@ type LaunchRequest struct {
 
 // ApplyResult is what became of the documents of one file, in their order.
 type ApplyResult struct {
+	DryRun  bool      `json:"dry_run,omitempty"` // nothing was changed
 	Applied []Applied `json:"applied"`
 }
 
