@@ -27,7 +27,9 @@ type beginning struct {
 	w      World
 	ids    []Identity
 	event  map[string]any
-	before *Last // what changed() compares with; nil: nothing was seen before
+	before *Last     // what changed() compares with; nil: nothing was seen before
+	facts  uint64    // of a change of the contact
+	due    time.Time // of a trigger by date: when the run is to begin
 }
 
 // Begin takes in an event that the trigger is for. old is the run of that slot,
@@ -107,6 +109,7 @@ func (b *beginning) refused(old *Run) string {
 		switch {
 		case r.Never:
 			return whyOnce
+		case b.p.followed() && r.After == "": // each time that it comes to be so
 		case r.After != "":
 			if b.w.Now.Sub(old.StartedAt) < b.p.after {
 				return fmt.Sprintf("the run before began less than %s ago", r.After)
@@ -137,7 +140,7 @@ func (b *beginning) nothing(old *Run, why string) Result {
 
 // start makes the run, which begins at once unless it gathers.
 func (b *beginning) start(old *Run) Result {
-	r := Run{Version: b.p.Version, State: Waiting, Identities: b.ids, Event: stored(b.event), Seen: b.t.Seq, StartedAt: b.w.Now.UTC(), Trace: b.t.Trace}
+	r := Run{Version: b.p.Version, State: Waiting, Identities: b.ids, Event: stored(b.event), Seen: b.t.Seq, Facts: b.facts, StartedAt: b.w.Now.UTC(), Trace: b.t.Trace}
 	if old != nil {
 		r.Round = old.Round + 1
 		if r.Visits = maps.Clone(old.Visits); old.Version != r.Version {
@@ -147,6 +150,11 @@ func (b *beginning) start(old *Run) Result {
 	s := b.scope(&r)
 	r.Sender, r.Choice = b.p.sender(s, b.ids)
 	x := b.p.turn(b.id, r, b.w)
+	if !b.due.IsZero() {
+		x.r.State, x.r.Due = Gathering, b.due
+		x.visit(Visit{Did: "gather", What: string(b.t.Type), Until: b.due})
+		return b.began(x)
+	}
 	if b.p.coalesce > 0 {
 		x.r.State, x.r.Due, x.r.Before = Gathering, b.w.Now.Add(b.p.coalesce).UTC(), b.before
 		x.visit(Visit{Did: "gather", What: string(b.t.Type), Until: x.r.Due})
@@ -169,7 +177,7 @@ func (b *beginning) began(x *turn) Result {
 
 // news is an event for a run that goes on.
 func (b *beginning) news(old *Run) Result {
-	if b.p.Spec.Reentry.Key == "" && old.State != Gathering {
+	if b.p.followed() || b.p.Spec.Reentry.Key == "" && old.State != Gathering {
 		return b.nothing(old, whyGoesOn)
 	}
 	x := b.p.turn(b.id, *old, b.w)
@@ -189,7 +197,10 @@ func (b *beginning) news(old *Run) Result {
 
 // gathered begins what was gathered, when its time has come.
 func (x *turn) gathered() {
-	if x.r.Due.After(x.w.Now) {
+	if d := x.p.begins.date; d != nil {
+		x.await(d.reckon(x.s, x.zone()))
+	}
+	if x.r.State.Over() || x.r.Due.After(x.w.Now) {
 		return
 	}
 	x.r.StartedAt, x.r.Due, x.r.State, x.changed = x.w.Now.UTC(), time.Time{}, Waiting, true

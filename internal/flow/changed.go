@@ -41,6 +41,9 @@ func (c *compiler) environment() (*cel.Env, error) {
 // changed expands the macro. A path is a name of event or contact and what
 // follows it by dots or in brackets.
 func (c *compiler) changed(h parser.ExprHelper, _ ast.Expr, args []ast.Expr) (ast.Expr, *cel.Error) {
+	if !c.compares {
+		return nil, h.NewError(args[0].ID(), "changed() is for the conditions of criteria")
+	}
 	path := pathOf(args[0])
 	if len(path) < 2 || path[0] != "event" && path[0] != "contact" {
 		return nil, h.NewError(args[0].ID(), "changed() wants a path such as event.data.stage")

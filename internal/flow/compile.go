@@ -36,6 +36,7 @@ type Program struct {
 	expires  time.Duration
 	quiet    policy.QuietHours
 	paths    [][]string // that changed() asks about
+	awaited  []string   // types of events that may move a run
 }
 
 // defaultExpiry is how long a message is worth sending where nobody says it.
@@ -61,6 +62,8 @@ type compiler struct {
 	env *cel.Env
 	ids map[*Step]string
 	err error
+
+	compares bool // changed() may stand in what is compiled now
 }
 
 // Compile reads a document that Validate found good. What only the expressions
@@ -83,6 +86,12 @@ func Compile(s *Spec, version int) (*Program, error) {
 	}
 	if c.err != nil {
 		return nil, c.err
+	}
+	for _, e := range slices.Concat(c.p.goal, c.p.exits) {
+		c.p.awaited = append(c.p.awaited, e.events...)
+	}
+	for i := range c.p.code {
+		c.p.awaited = append(c.p.awaited, c.p.code[i].events...)
 	}
 	return c.p, nil
 }
@@ -126,7 +135,9 @@ func (c *compiler) criterion(i int) {
 	if id == "" {
 		id = "criteria-" + strconv.Itoa(i+1)
 	}
+	c.compares = true
 	k := criterion{id: id, when: c.condition(fmt.Sprintf("criteria[%d].when", i), s.When), next: s.Then == "next"}
+	c.compares = false
 	if len(s.Do) > 0 {
 		k.lines = append(k.lines, c.line(s.Do))
 	}

@@ -1,8 +1,6 @@
 package flow
 
-import (
-	"time"
-)
+import "time"
 
 // Memory is what a flow remembers of a contact beyond its runs.
 type Memory struct {

@@ -50,7 +50,7 @@ func document(t failer, text string) *Spec {
 	if err := d.Decode(s); err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
-	if s.Sender != "shop" || len(s.Trigger.Events) == 0 {
+	if s.Sender == Auto || len(s.Trigger.Events) == 0 {
 		s.Contact = ""
 	}
 	if err := s.Validate(); err != nil {

@@ -158,7 +158,7 @@ func (x *turn) pause(th *Thread, in *instruction) {
 	switch {
 	case in.until != nil:
 		from := now
-		if th.Woke.Equal(now) { // it waited for this very moment: the next is another day's
+		if th.Woke.Equal(now) { // it waited for this very moment: a loop would take its rounds all at once
 			from = now.Add(1)
 		}
 		due = next(from, *in.until, x.zone())
@@ -176,6 +176,7 @@ func (x *turn) pause(th *Thread, in *instruction) {
 	if !due.After(now) {
 		x.visit(Visit{Step: in.step, Did: "wait", What: "the time has come"})
 		x.leave(th, in.next)
+		th.Woke = due
 		return
 	}
 	th.Due, th.Since = due, now

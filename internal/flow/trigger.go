@@ -40,6 +40,7 @@ type Told struct {
 // World is what is known at a moment.
 type World struct {
 	Now      time.Time
+	Since    time.Time                        // when the flow was first applied, for Changed; zero: it always stood
 	Contacts map[string]contact.Record        // of the identities, by Sender id, as far as they are known
 	Senders  func(id string) *sender.Spec     // nil for one that is not defined
 	Zone     func(name string) *time.Location // nil for one that does not exist
@@ -90,13 +91,7 @@ func (p *Program) Hears(t event.Type, channel string) (begins, moves bool) {
 	default:
 		begins = slices.Contains(tr.Inbound, string(t))
 	}
-	for _, e := range slices.Concat(p.goal, p.exits) {
-		moves = moves || names(e.events, t, channel)
-	}
-	for i := range p.code {
-		moves = moves || p.code[i].kind == hearing && names(p.code[i].events, t, channel)
-	}
-	return begins, moves
+	return begins, names(p.awaited, t, channel)
 }
 
 // names tells whether a list names a type: itself, or for a CRM's events by its
