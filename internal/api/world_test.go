@@ -68,6 +68,7 @@ type house struct {
 	close  func()
 
 	desk    *ingest.Desk
+	known   *definition.Cache
 	facts   *facts.Store
 	ledger  *ledger.Ledger
 	commits *ledger.Committer
@@ -196,7 +197,7 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 		return err
 	}
 	h.config = api.Config{
-		Defs: defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Desk: h.desk, CRM: &crm.Intake{Defs: defs, Desk: h.desk, Cache: mapping.NewCache()}, Scheduler: sched,
+		Defs: defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Desk: h.desk, CRM: &crm.Intake{Defs: defs, Desk: h.desk, Cache: mapping.NewCache(), Flows: h.known.Hearing}, Scheduler: sched,
 		Auditor: &audit.Auditor{Audiences: audiences, Ledger: h.ledger, Tally: h.tally, Witness: h.witness}, Dead: dead, Witness: h.witness,
 		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g, Witness: h.witness}, Feed: &outcome.Feed{JS: e.JetStream, Ledger: h.ledger}, Outlets: outlets, Labels: labels,
 		Tally: h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Access: h.access,
@@ -225,13 +226,12 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 
 // open opens the doors for platforms, with secrets by name.
 func (h *house) open(ctx context.Context, defs *definition.Store, streams stream.Provider, names subject.Names) (err error) {
-	senders, err := definition.NewCache(ctx, defs)
-	if err != nil {
+	if h.known, err = definition.NewCache(ctx, defs); err != nil {
 		return err
 	}
 	if h.desk, err = ingest.Open(ctx, ingest.Config{
 		NATS: h.engines.NATS, Streams: streams, Names: names, Facts: h.facts, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger},
-		Senders: senders, Rulebook: policy.Default(), Log: slog.New(slog.DiscardHandler),
+		Senders: h.known, Rulebook: policy.Default(), Log: slog.New(slog.DiscardHandler),
 	}); err != nil {
 		return err
 	}

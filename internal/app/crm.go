@@ -11,7 +11,7 @@ import (
 // listen opens the intake of CRM systems' events, and listens to those on NATS.
 func (s *side) listen() error {
 	press := &crm.Pressure{Waiting: s.desk.Unheard, Most: uint64(s.cfg.EventBacklog), Log: s.cfg.Log}
-	s.crm = &crm.Intake{Defs: s.defs, Desk: s.desk, Cache: mapping.NewCache(), Press: press}
+	s.crm = &crm.Intake{Defs: s.defs, Desk: s.desk, Cache: mapping.NewCache(), Flows: s.known.Hearing, Press: press}
 	l := &crm.Listener{Intake: s.crm, NATS: s.engines.NATS, Subject: s.names.CRMEvents(), Decode: cloudevent.Decode, Log: s.cfg.Log}
 	s.run("crm", l.Run)
 	return errors.Join(

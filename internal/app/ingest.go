@@ -16,15 +16,15 @@ func (s *side) consent() *consent.Desk { return &consent.Desk{Facts: s.facts, Le
 func (s *side) ingest(ctx context.Context) (*ingest.Desk, error) {
 	c := s.core
 	life, cancel := context.WithCancel(context.Background())
-	senders, err := definition.NewCache(life, c.defs)
-	if err != nil {
+	var err error
+	if s.known, err = definition.NewCache(life, c.defs); err != nil {
 		cancel()
 		return nil, err
 	}
-	c.onStop("senders", func(context.Context) error { defer cancel(); return senders.Close() })
+	c.onStop("definitions", func(context.Context) error { defer cancel(); return s.known.Close() })
 	receipts := &receipt.Desk{Ledger: c.ledger, Commits: c.commits, Key: c.facts.Key, Echoes: s.echoes, Stats: &receipt.Stats{}, Log: c.cfg.Log}
 	desk, err := ingest.Open(ctx, ingest.Config{
-		NATS: c.engines.NATS, Streams: c.streams, Names: c.names, Facts: c.facts, Consent: s.consent(), Senders: senders,
+		NATS: c.engines.NATS, Streams: c.streams, Names: c.names, Facts: c.facts, Consent: s.consent(), Senders: s.known,
 		Receipts: receipts, Rulebook: c.rulebook.Rulebook, Log: c.cfg.Log,
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/budget"
 	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/deadletter"
+	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/ingest"
@@ -41,6 +42,7 @@ type side struct {
 	pushed    outlet.Counts
 	pusher    *push.Client
 	desk      *ingest.Desk // takes in what is told from outside
+	known     *definition.Cache
 	crm       *crm.Intake
 	echoes    *receipt.Echoes
 	witness   *receipt.Witness // of unknown outcomes

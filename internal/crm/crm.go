@@ -1,5 +1,6 @@
 // Package crm takes the events of CRM systems, whichever way they come: it
-// finds out whom they are about, by the rules of hooks, and hands them to the desk. It knows no wire form.
+// finds out whom they are about, by the rules of hooks and by what flows
+// declare, and hands them to the desk. It knows no wire form.
 //
 // Its invariant: either all events of one call are handed in, or none is; and
 // what an event says is kept only where a person's erasure would find it.
@@ -13,6 +14,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/event"
+	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/mapping"
@@ -23,7 +25,8 @@ type Intake struct {
 	Defs  *definition.Store
 	Desk  *ingest.Desk
 	Cache *mapping.Cache
-	Press *Pressure // nil: any number of events may wait for flows
+	Flows func(ctx context.Context) ([]*flow.Program, error) // every version of those that are not deleted, by id, the newest of each first
+	Press *Pressure                                          // nil: any number of events may wait for flows
 
 	taken, nobody atomic.Int64
 }
@@ -47,7 +50,7 @@ type Found struct {
 // Nobody is an event that names no contact, or not all that it should.
 type Nobody struct {
 	Source, ID string
-	Why        string // "" where no rule is for it
+	Why        string // "" where no rule and no flow is for it
 }
 
 // Refusal says why no event of a call was taken: one of them is no good.
@@ -57,23 +60,31 @@ type Refusal struct{ Why string }
 func (r *Refusal) Error() string { return r.Why }
 
 // Find finds out whom events are about, for whoever may see some senders: by
-// the rules of all hooks of type events. Its errors are *Refusal, *Behind, and
-// definition.ErrNotFound for a sender that is not there or not to be seen.
+// the rules of all hooks of type events, and by flows. A flow of a sender that
+// may not be seen does not hear of it. Its errors are *Refusal, *Behind, and
+// definition.ErrNotFound for a sender that an event or a rule names and that is
+// not there or not to be seen.
 func (in *Intake) Find(ctx context.Context, sees func(sender string) bool, events []event.Event) (Found, error) {
 	if err := in.Press.check(ctx); err != nil {
 		return Found{}, err
 	}
-	maps, err := in.mappings(ctx)
+	n, err := in.naming(ctx)
 	if err != nil {
 		return Found{}, err
 	}
-	n := in.naming(maps, true)
+	if n.maps, err = in.mappings(ctx); err != nil {
+		return Found{}, err
+	}
+	n.native, n.sees = true, sees
 	out := Found{told: len(events), Senders: map[string]bool{}}
 	for i := range events {
 		e := &events[i]
-		about, why, err := n.whom(e)
+		about, why, err := n.whom(ctx, e)
+		if r, ok := errors.AsType[refusal](err); ok {
+			return Found{}, &Refusal{fmt.Sprintf("events[%d]: %v", i, r)}
+		}
 		if err != nil {
-			return Found{}, &Refusal{fmt.Sprintf("events[%d]: %v", i, err)}
+			return Found{}, err
 		}
 		out.add(e, about, why)
 	}
@@ -124,8 +135,8 @@ func (in *Intake) Take(ctx context.Context, f Found) (ingest.Taken, error) {
 	return taken, nil
 }
 
-// Hear takes what a CRM called a hook of its own with; the hook's rules say
-// whom it is about. Its error is *Behind where nothing may be taken now.
+// Hear takes what a CRM called a hook of its own with. The hook's rules say
+// whom it is about, and flows of any sender hear of it. Its error is *Behind where nothing may be taken now.
 func (in *Intake) Hear(ctx context.Context, h *hook.Spec, told []event.Event) error {
 	if err := in.Press.check(ctx); err != nil {
 		return err
@@ -134,11 +145,18 @@ func (in *Intake) Hear(ctx context.Context, h *hook.Spec, told []event.Event) er
 	if err != nil { // it was compiled when it was applied
 		return fmt.Errorf("hook %s: %w", h.ID, err)
 	}
-	n := in.naming([]*mapping.Mapping{m}, false)
+	n, err := in.naming(ctx)
+	if err != nil {
+		return err
+	}
+	n.maps, n.sees = []*mapping.Mapping{m}, func(string) bool { return true }
 	var f Found
 	for i := range told {
-		about, why, refused := n.whom(&told[i])
-		f.add(&told[i], about, errors.Join(why, refused)) // one that is no good costs the others nothing
+		about, why, err := n.whom(ctx, &told[i])
+		if err != nil {
+			return err
+		}
+		f.add(&told[i], about, why)
 	}
 	_, err = in.Desk.Take(ctx, f.said)
 	return err

@@ -15,6 +15,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/engine"
 	"github.com/carillon-dev/carillon/internal/event"
+	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/hook"
 	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/mapping"
@@ -47,10 +48,13 @@ map:
   opt_out: event.data.do_not_text == true
 `
 
-func open(t *testing.T) (*rig.Rooms, *crm.Intake) {
+func open(t *testing.T) (*rig.Rooms, *crm.Intake) { return openWith(t, hooks) }
+
+// openWith opens an intake with the bakery and other documents.
+func openWith(t *testing.T, docs string) (*rig.Rooms, *crm.Intake) {
 	t.Helper()
 	r := rig.Open(t, engines)
-	r.Apply(t, rig.Bakery+"---"+hooks)
+	r.Apply(t, rig.Bakery+"---"+docs)
 	r.Settled(t, nil)
 	senders, err := definition.NewCache(t.Context(), r.Defs)
 	rig.Must(t, err)
@@ -60,7 +64,8 @@ func open(t *testing.T) (*rig.Rooms, *crm.Intake) {
 		Senders: senders, Rulebook: policy.Default(), Log: r.Log,
 	})
 	rig.Must(t, err)
-	return r, &crm.Intake{Defs: r.Defs, Desk: desk, Cache: mapping.NewCache()}
+	none := func(context.Context) ([]*flow.Program, error) { return nil, nil }
+	return r, &crm.Intake{Defs: r.Defs, Desk: desk, Cache: mapping.NewCache(), Flows: none}
 }
 
 func all(string) bool { return true }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/mapping"
@@ -15,42 +15,41 @@ import (
 type naming struct {
 	*Intake
 	maps   []*mapping.Mapping
-	native bool            // an event may say itself whom it is about
-	exists map[string]bool // senders that were looked up
+	native bool // an event may say itself whom it is about
+	sees   func(sender string) bool
+
+	flows   []*flow.Program
+	hearers map[event.Type][]*flow.Program
+	exists  map[string]bool // senders that were looked up
 }
 
-func (in *Intake) naming(maps []*mapping.Mapping, native bool) *naming {
-	return &naming{in, maps, native, map[string]bool{}}
+func (in *Intake) naming(ctx context.Context) (*naming, error) {
+	flows, err := in.Flows(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("flows: %w", err)
+	}
+	return &naming{Intake: in, flows: flows, hearers: map[event.Type][]*flow.Program{}, exists: map[string]bool{}}, nil
 }
 
-// known tells whether a sender is defined.
-func (n *naming) known(ctx context.Context, id string) (bool, error) {
-	if is, looked := n.exists[id]; looked {
-		return is, nil
-	}
-	_, _, err := n.Defs.Sender(ctx, id)
-	if err != nil && !errors.Is(err, definition.ErrNotFound) {
-		return false, err
-	}
-	n.exists[id] = err == nil
-	return err == nil, nil
-}
+// refusal says why an event is no good.
+type refusal struct{ error }
 
 // whom returns an event once for each contact that it is about, none where it
-// names nobody, and why it may name fewer than it should. The last error says
-// why the event is no good.
-func (n *naming) whom(e *event.Event) (about []event.Event, why, refused error) {
+// names nobody, and why it may name fewer than it should. Its own errors are
+// refusal, and those of whom it asks.
+func (n *naming) whom(ctx context.Context, e *event.Event) (about []event.Event, why, err error) {
 	p := people{at: map[flow.Identity]int{}}
 	if n.native && e.Type == mapping.Changed {
 		one, err := mapping.Native(*e)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, refusal{err}
 		}
 		p.rule(one)
 	} else {
 		why = n.byRules(e, &p)
 	}
-	return p.told(e.ID), why, nil
+	byFlows, err := n.byFlows(ctx, e, &p)
+	return p.told(e.ID), errors.Join(why, byFlows), err
 }
 
 func (n *naming) byRules(e *event.Event, p *people) (why error) {
@@ -81,6 +80,20 @@ func (p *people) rule(e event.Event) {
 		p.at[id] = len(p.events)
 	}
 	p.events = append(p.events, e)
+}
+
+// flow adds somebody whom a flow named: nothing changes of them, but they are
+// known from then on.
+func (p *people) flow(e event.Event, id flow.Identity) {
+	i, ok := p.at[id]
+	if !ok {
+		i = len(p.events)
+		e.Sender, e.Person = id.Sender, id.Person
+		p.at[id], p.events = i, append(p.events, e)
+	}
+	if p.events[i].Change == nil {
+		p.events[i].Change = &contact.Change{}
+	}
 }
 
 // told returns the events. All but the first have an id of their own, and that

@@ -31,6 +31,8 @@ type Cache struct {
 	programs   map[version]*flow.Program
 	flows      map[string]flow.Flow
 	live       []*flow.Program // of the flows that are active; nil: to be put together anew
+	newest     uint64          // revision of what was last heard of flows
+	moved      chan struct{}   // closed and replaced when newest grows
 	watcher    jetstream.KeyWatcher
 	heard      chan struct{} // closed once what was there before has come
 	stopped    chan struct{}
@@ -94,7 +96,7 @@ func NewCache(ctx context.Context, s *Store) (*Cache, error) {
 	}
 	c := &Cache{
 		store: s, broadcasts: map[string]*Planned{}, senders: map[string]*sender.Spec{}, accounts: map[account][]*sender.Spec{},
-		programs: map[version]*flow.Program{}, flows: map[string]flow.Flow{}, watcher: w, heard: make(chan struct{}), stopped: make(chan struct{}),
+		programs: map[version]*flow.Program{}, flows: map[string]flow.Flow{}, moved: make(chan struct{}), watcher: w, heard: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go c.listen()
 	return c, nil

@@ -24,6 +24,9 @@ func (c *Cache) hearFlow(id string, e jetstream.KeyValueEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live = nil
+	c.newest = max(c.newest, e.Revision())
+	close(c.moved)
+	c.moved = make(chan struct{})
 	if err != nil || e.Operation() != jetstream.KeyValuePut {
 		delete(c.flows, id)
 		return

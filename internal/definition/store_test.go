@@ -74,7 +74,7 @@ func TestStore(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *Store){
 		"revisions": testRevisions, "bind": testBind, "ids": testIDs, "apply": testApply, "all-or-none": testAllOrNone,
 		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound, "newer": testNewer, "hooks": testHooks, "mapping": testMapping, "endpoints": testEndpoints,
-		"flows": testFlows, "flow-lives": testFlowLives, "flow-versions": testFlowVersions, "flow-names": testFlowNames, "flow-check": testFlowCheck, "flow-cache": testFlowCache,
+		"flows": testFlows, "flow-lives": testFlowLives, "flow-versions": testFlowVersions, "flow-names": testFlowNames, "flow-check": testFlowCheck, "flow-cache": testFlowCache, "flow-hearing": testFlowHearing,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -146,8 +146,11 @@ func (p *Program) Main(t *Told) (Identity, bool, error) {
 	switch {
 	case err != nil:
 		return Identity{}, false, err
-	case t.Asked && main.Person == "":
-		main = told
+	case main.Person == "" && (t.Asked || p.contact == nil && len(p.Spec.Trigger.Events) == 0):
+		main = told // a flow that no CRM begins takes a CRM's word for whom its events are about
+		if !t.Asked && p.Spec.Sender != Auto && p.Spec.Sender != t.Sender {
+			return Identity{}, false, nil
+		}
 	case !t.Asked && told.Sender != "" && main != told:
 		return Identity{}, false, nil
 	}
