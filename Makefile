@@ -107,9 +107,10 @@ bench: redis ## Figures as ratios, taken in one run
 	$(GO) run ./internal/bench
 
 .PHONY: generate
-generate: ## Write anew what is generated: the sample contacts, docs/reasons.md, rulebook.md, configuration.md, permissions.md, cli.md, states.md
+generate: ## Write anew what is generated: the sample contacts, docs/reasons.md, rulebook.md, configuration.md, permissions.md, cli.md, states.md, the schema of flows
 	$(GO) run ./examples/internal/generate > examples/contacts.csv.new && mv examples/contacts.csv.new examples/contacts.csv
 	$(GO) test ./pkg/reason ./pkg/policy ./internal/config ./internal/role ./internal/cli ./internal/arch -run '^(TestDocument|TestStatesAreDrawn)$$' -update
+	$(GO) test ./internal/flow/schema -run '^TestSchemaIsCurrent$$' -update
 	cd deploy && $(GO) test . -run '^TestRolesAreThoseOfTheTable$$' -update
 
 .PHONY: clean

@@ -102,6 +102,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"kind", "kind: sender\n", `f:1: kind "sender": want kind: Sender, Hook, Endpoint, Template, Broadcast or Flow`},
 		{"flow", "kind: Flow\n", `f:1: id "": want 1 to 40 characters out of a-z, 0-9 and '-', neither first nor last a '-'`},
 		{"a field of a step", "kind: Flow\nid: x\ntype: automation\nsteps:\n  - wait: {for: 1d}\n  - send:\n      txt: a\n", `f:7: unknown field "txt": send has text, attachment, buttons, elements, quick_replies, template, via, promotional, tag, use_case, healthcare, discloses, sender, expires_after, otherwise`},
+		{"an expression of a step", "kind: Flow\nid: x\ntype: automation\nsender: a\ncontact: event.id\ntrigger: {events: [a]}\nsteps:\n  - wait:\n      events: [b]\n      where: event.\n      timeout: 1d\n", "f:10: flow x: steps[0].wait.where: Syntax error: no viable alternative at input '.' (line 1, column 7)"},
 		{"a limit of a step", "kind: Flow\nid: x\ntype: automation\nsender: a\ncontact: event.x\ntrigger: {events: [a]}\nsteps:\n  - wait:\n      events: [b]\n      timeout: 1y\n", `f:10: flow x: steps[0].wait.timeout "1y": want a duration from 1s to 365d, such as 30m, 7d or 2w`},
 		{"template", "kind: Template\n", `f:1: id "": want 1 to 63 characters out of a-z, 0-9 and '-'`},
 		{"a field of a template", "kind: Template\nid: t\ntype: standard\ntext: x\nbuttons:\n  - {title: t, payload: p}\n  - {title: t, paylod: p}\n", `f:7: unknown field "paylod": buttons has title, url, payload, phone`},

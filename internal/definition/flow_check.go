@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/endpoint"
@@ -30,7 +31,25 @@ type FlowMessage struct {
 }
 
 // checkFlowAlone looks at a document by itself.
-func checkFlowAlone(n *flow.Spec) error { return n.Validate() }
+func checkFlowAlone(n *flow.Spec) error {
+	if err := n.Validate(); err != nil {
+		return err
+	}
+	if _, err := flow.Compile(n, 1); err != nil {
+		return fmt.Errorf("flow %s: %w", n.ID, placed(n, err))
+	}
+	return nil
+}
+
+// placed is an error that begins with the id of a step as one that begins
+// with its path in the document.
+func placed(n *flow.Spec, err error) error {
+	id, rest, _ := strings.Cut(err.Error(), ".")
+	if path := n.PathOf(id); path != "" {
+		return errors.New(path + "." + rest)
+	}
+	return err
+}
 
 // checkFlow looks at a flow beside everything that is defined, and the file.
 func (s *Store) checkFlow(ctx context.Context, n *flow.Spec, here beside, check Check) ([]string, error) {

@@ -117,12 +117,8 @@ func (s *Spec) resting() map[string]bool {
 		ids[id] = true
 	}
 	for i, c := range s.Criteria {
-		id := c.ID
-		if id == "" {
-			id = "criteria-" + strconv.Itoa(i+1)
-		}
 		for j := range c.Schedule {
-			ids[id+"-schedule-"+strconv.Itoa(j+1)] = true
+			ids[c.id(i)+"-schedule-"+strconv.Itoa(j+1)] = true
 		}
 	}
 	return ids

@@ -196,6 +196,9 @@ func (s *Set) validate() error {
 		return fmt.Errorf(".%w", err)
 	}
 	for name, e := range ordered(s.Attributes) {
+		if e == "" {
+			return fmt.Errorf(".attributes.%s is empty: want an expression; null in quotation marks unsets it", name)
+		}
 		if err := bounded(".attributes."+name, e); err != nil {
 			return err
 		}

@@ -202,6 +202,7 @@ func TestWhatAFlowIsRefusedFor(t *testing.T) {
 		steps0 + ".repeat.at_most 0: want":    step(Step{Repeat: &Repeat{Do: many(1)}}),
 		steps0 + ".repeat.at_most 101: want":  step(Step{Repeat: &Repeat{AtMost: 101, Do: many(1)}}),
 		steps0 + ".repeat.do is missing":      step(Step{Repeat: &Repeat{AtMost: 1}}),
+		steps0 + ".set.attributes.x is empty": step(Step{Set: &Set{Attributes: map[string]string{"x": ""}}}),
 		steps0 + ".set: want labels":          step(Step{Set: &Set{}}),
 		steps0 + `.set.labels: "": want`:      step(Step{Set: &Set{Labels: map[string]bool{"": true}}}),
 		steps0 + `.set.attributes: "name" `:   step(Step{Set: &Set{Attributes: map[string]string{"name": "event.x"}}}),

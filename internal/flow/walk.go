@@ -20,6 +20,33 @@ func (s *Spec) AllSteps() iter.Seq2[string, *Step] {
 	}
 }
 
+// PathOf returns where what has an id stands in the document, such as
+// steps[1]: a step, or a schedule by its criterion's id and -schedule-1. It
+// is empty for an id that there is not.
+func (s *Spec) PathOf(id string) string {
+	for at := range s.spots() {
+		if at.id == id {
+			return at.path
+		}
+	}
+	for i, c := range s.Criteria {
+		for j := range c.Schedule {
+			if id == c.id(i)+"-schedule-"+strconv.Itoa(j+1) {
+				return nth(nth("criteria", i)+".schedule", j)
+			}
+		}
+	}
+	return ""
+}
+
+// id is the id of the i-th criterion, or its place.
+func (c *Criterion) id(i int) string {
+	if c.ID != "" {
+		return c.ID
+	}
+	return "criteria-" + strconv.Itoa(i+1)
+}
+
 // spot is where a step stands in its document.
 type spot struct {
 	path   string // as errors say it, such as criteria[0].do[1]
