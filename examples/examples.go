@@ -1,11 +1,11 @@
 // Package examples holds the sample data of an invented bakery chain, for
-// `carillon dev` and for tests: senders, a hook, broadcasts and contacts. It decides
+// `carillon dev` and for tests: senders, a hook, broadcasts, contacts, and flows with what happens to them. It decides
 // nothing and imports no other package of this module.
 package examples
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"time"
 )
 
@@ -19,7 +19,37 @@ var (
 	broadcasts []byte
 	//go:embed contacts.csv
 	contacts []byte
+	//go:embed flows
+	flows embed.FS
 )
+
+// Flow is a worked example of an automation, for flow test and for a server.
+type Flow struct {
+	ID        string // of the Flow, and how its files are called
+	Documents []byte // YAML: the flow, with the senders and templates that it needs
+	Events    []byte // what happens, a line of JSON each
+	Golden    []byte // what comes of it with FlowContacts
+}
+
+// Flows returns the worked examples of automations.
+func Flows() []Flow {
+	var out []Flow
+	for _, id := range []string{"order-shipped", "abandoned-cart", "appointment"} {
+		out = append(out, Flow{ID: id, Documents: ofFlows(id + ".yaml"), Events: ofFlows(id + ".ndjson"), Golden: ofFlows(id + ".golden")})
+	}
+	return out
+}
+
+// FlowContacts returns the contacts of all examples, CSV, as of Moment.
+func FlowContacts() []byte { return ofFlows("contacts.csv") }
+
+func ofFlows(name string) []byte {
+	b, err := flows.ReadFile("flows/" + name)
+	if err != nil { // it is embedded: a test reads every one
+		return nil
+	}
+	return b
+}
 
 // Moment is the newest last_inbound of contacts.csv, one row apart that lies
 // in the future on purpose.

@@ -19,6 +19,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/role"
+	"github.com/carillon-dev/carillon/internal/run"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/secret"
 	"github.com/carillon-dev/carillon/internal/stream"
@@ -42,6 +43,7 @@ type core struct {
 	defs     *definition.Store
 	facts    *facts.Store
 	uses     *use.Store
+	runs     *run.Store
 	view     *facts.View
 	keys     facts.Keys
 	ledger   *ledger.Ledger
@@ -121,6 +123,9 @@ func (c *core) rooms(ctx context.Context) error {
 		return err
 	}
 	if c.uses, err = use.Open(ctx, nc, c.streams, c.names); err != nil {
+		return err
+	}
+	if c.runs, err = run.Open(ctx, nc, c.streams, c.names); err != nil {
 		return err
 	}
 	c.onStop("facts", func(context.Context) error { return c.facts.Close() })

@@ -13,6 +13,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/config"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/deliver"
+	"github.com/carillon-dev/carillon/internal/errand"
 	"github.com/carillon-dev/carillon/internal/queue"
 	"github.com/carillon-dev/carillon/pkg/policy"
 )
@@ -32,7 +33,7 @@ func (c *core) work() (*deliver.Stats, error) {
 	c.onStop("platform", func(context.Context) error { defer cancel(); platforms.close(); return cache.Close() })
 	life, end := context.WithCancel(context.Background())
 	w := &deliver.Worker{
-		Life: life, Gate: c.gate, Commits: c.commits, Defs: cache, Platform: platforms.of, Account: c.secrets.account, Effects: c, Uses: c.uses, Lane: c,
+		Life: life, Gate: c.gate, Commits: c.commits, Defs: cache, Flows: errand.NewReader(c.runs, cache, c.defs, c.facts), Platform: platforms.of, Account: c.secrets.account, Effects: c, Uses: c.uses, Lane: c,
 		Tracer: c.tracer, Log: c.cfg.Log, Name: c.name(), Stats: &deliver.Stats{},
 	}
 	srv := queue.NewServer(c.engines.Redis.Queue, c.cfg.Prefix, c.cfg.Concurrency, w, c.cfg.Log)

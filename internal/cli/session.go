@@ -39,7 +39,7 @@ type session struct {
 
 func (s *session) commands() []*cobra.Command {
 	return []*cobra.Command{
-		newApplyCommand(s), newContactsCommand(s), newEventsCommand(s), newBroadcastCommand(s), newAuditCommand(s), newWhyCommand(s), newDeadCommand(s),
+		newApplyCommand(s), newContactsCommand(s), newEventsCommand(s), newFlowCommand(s), newBroadcastCommand(s), newAuditCommand(s), newWhyCommand(s), newDeadCommand(s),
 		newOptOutCommand(s), newSenderCommand(s), newEndpointCommand(s), newLogCommand(s), newPolicyCommand(s), newTokenCommand(s), newHookCommand(s), newSandboxCommand(s), newDevCommand(s), newVersionCommand(s),
 	}
 }

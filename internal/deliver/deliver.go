@@ -20,6 +20,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/content"
 	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/errand"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
@@ -73,6 +74,13 @@ type Uses interface {
 	Claim(ctx context.Context, account, permission string, id job.ID) (owner string, err error)
 }
 
+// Flows says what the jobs of flows say.
+type Flows interface {
+	// Plan returns what a source's job says; an *errand.Lost where nobody will
+	// ever know.
+	Plan(ctx context.Context, s job.Source) (*definition.Planned, error)
+}
+
 // Effects are what an answer asks for beyond its own job.
 type Effects interface {
 	// Learn takes in what answers say of contacts of a sender: that one can't
@@ -92,6 +100,7 @@ type Worker struct {
 	Gate     *gate.Gate
 	Commits  Committer
 	Defs     *definition.Cache
+	Flows    Flows
 	Platform func(channel string) channel.Platform // of a Sender's channel; never nil for one that a Sender can have
 	Account  Account
 	Effects  Effects
@@ -182,9 +191,10 @@ func (w *Worker) Deliver(ctx context.Context, e job.Envelope) {
 // prepare loads what the envelope's source and sender are. Where that fails
 // the jobs go back.
 func (r *run) prepare(ctx context.Context, e job.Envelope) bool {
-	var err error
-	if r.plan, err = r.Defs.Broadcast(ctx, e.Source.Name); err == nil {
-		r.sender, err = r.Defs.Sender(ctx, e.Source.Sender)
+	err := r.define(ctx, e.Source)
+	if lost, ok := errors.AsType[*errand.Lost](err); ok {
+		r.commit(ctx, r.lost(e.Jobs, lost))
+		return false
 	}
 	if err != nil {
 		r.Log.ErrorContext(ctx, "definitions can't be read; the envelope goes back", "source", e.Source.Name, "error", err)
@@ -198,6 +208,40 @@ func (r *run) prepare(ctx context.Context, e job.Envelope) bool {
 		return false
 	}
 	return true
+}
+
+// define finds out what the source's jobs say, and who sends them.
+func (r *run) define(ctx context.Context, s job.Source) (err error) {
+	ofFlow := s.Flow() != ""
+	if ofFlow {
+		r.plan, err = r.Flows.Plan(ctx, s)
+	} else {
+		r.plan, err = r.Defs.Broadcast(ctx, s.Name)
+	}
+	if err != nil {
+		return err
+	}
+	if r.sender, err = r.Defs.Sender(ctx, s.Sender); ofFlow && errors.Is(err, definition.ErrNotFound) {
+		return &errand.Lost{Reason: reason.Internal, Why: "sender " + s.Sender + " is not defined any more"}
+	}
+	return err
+}
+
+// lost are the records of jobs of which nobody knows what they say.
+func (r *run) lost(refs []job.Ref, why *errand.Lost) []*ledger.Append {
+	out := make([]*ledger.Append, len(refs))
+	for i, ref := range refs {
+		out[i] = r.append(ref, ledger.Record{State: job.Blocked, From: job.Pending, At: time.Now(), Attempt: ref.Attempt, Reason: why.Reason, Evidence: why.Why}, ref.Seq)
+	}
+	return out
+}
+
+// priority says whose records go first: those of flows.
+func (r *run) priority() ledger.Priority {
+	if r.source.Flow() != "" {
+		return ledger.Urgent
+	}
+	return ledger.Bulk
 }
 
 func (r *run) giveBack(ctx context.Context, jobs []job.Ref, notBefore time.Time, why reason.Code) {
@@ -227,12 +271,13 @@ func (r *run) peek(ctx context.Context, refs []job.Ref) []*task {
 	var back []job.Ref
 	var why reason.Code
 	for i, ref := range refs {
-		d := r.Gate.Judge(look, i, r.plan, r.sender, now.Add(rate.SlotLife))
+		d := r.Gate.Judge(look.Until(ref.Ends), i, r.plan, r.sender, now.Add(rate.SlotLife))
 		if d.Do == gate.Send {
 			tasks = append(tasks, &task{ref: ref, decision: d, units: r.sender.Units(d.Says.Text)})
 			continue
 		}
-		if rec, ok := ofDecision(d, job.Pending, now); ok {
+		// No closing record covers a flow's job: each has its own.
+		if rec, ok := ofDecision(d, job.Pending, now); ok || d.Do == gate.Drop && r.source.Flow() != "" {
 			rec.Attempt = ref.Attempt
 			settle = append(settle, r.append(ref, rec, ref.Seq))
 		} else if d.Do == gate.GiveBack {
@@ -252,7 +297,7 @@ func (r *run) append(ref job.Ref, rec ledger.Record, prev uint64) *ledger.Append
 // commit writes records of jobs that this worker does not own: losing one to
 // somebody else is as good.
 func (r *run) commit(ctx context.Context, entries []*ledger.Append) {
-	r.Commits.Commit(ctx, ledger.Bulk, entries)
+	r.Commits.Commit(ctx, r.priority(), entries)
 	for _, e := range entries {
 		if e.Err != nil && !errors.Is(e.Err, ledger.ErrConflict) {
 			r.Log.WarnContext(ctx, "a refusal could not be recorded; the job is released again", "job", e.ID.String(), "error", e.Err)
@@ -353,7 +398,7 @@ func (r *run) claim(ctx context.Context, tasks []*task) []*task {
 			Facts: t.decision.Facts, Deadline: ClaimDeadline, Segments: r.segments(t),
 		}, t.ref.Seq)
 	}
-	r.Commits.Commit(ctx, ledger.Bulk, entries)
+	r.Commits.Commit(ctx, r.priority(), entries)
 	var won, lost []*task
 	defer func() { r.unspend(ctx, lost) }()
 	for i, e := range entries {
@@ -390,7 +435,7 @@ func (r *run) recheck(ctx context.Context, tasks []*task) []*task {
 			t.decision = gate.Decision{}
 			t.decision.Verdict.Reason = gate.Blind(err)
 		} else {
-			t.decision = r.Gate.Judge(look, i, r.plan, r.sender, t.arrives())
+			t.decision = r.Gate.Judge(look.Until(t.ref.Ends), i, r.plan, r.sender, t.arrives())
 		}
 		if t.decision.Do == gate.Send && r.sender.Units(t.decision.Says.Text) > t.units { // its values changed: it asks for more
 			t.decision = gate.Decision{Facts: t.decision.Facts, Verdict: policy.Verdict{Reason: reason.RateCapped}}
@@ -433,7 +478,7 @@ func (r *run) refuse(tasks []*task) {
 // record writes outcomes of claimed jobs, for as long as the process lives.
 // One that somebody called unknown meanwhile is moved on from there.
 func (r *run) record(entries []*ledger.Append) {
-	r.Commits.Commit(r.Life, ledger.Bulk, entries)
+	r.Commits.Commit(r.Life, r.priority(), entries)
 	for _, e := range entries {
 		if errors.Is(e.Err, ledger.ErrConflict) {
 			r.late(e)
@@ -461,7 +506,7 @@ func (r *run) late(e *ledger.Append) {
 		return
 	}
 	e.Record.From, e.Record.FromReason, e.Record.Prev = job.Unknown, conflict.Last.Record.Reason, conflict.Last.Seq
-	r.Commits.Commit(r.Life, ledger.Bulk, []*ledger.Append{e})
+	r.Commits.Commit(r.Life, r.priority(), []*ledger.Append{e})
 	if e.Err != nil {
 		r.Log.Warn("an outcome came too late", "job", e.ID.String(), "outcome", e.Record.State, "error", e.Err)
 	}

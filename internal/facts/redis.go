@@ -87,6 +87,18 @@ type Look struct {
 	Contacts  []*contact.Record // in the order asked for; nil: nothing is known
 }
 
+// Until is the look at a job that nobody wants any more from a moment on; zero:
+// as long as its source goes on.
+func (l Look) Until(ends time.Time) Look {
+	if l.Source == nil || ends.IsZero() || !l.Source.EndsAt.IsZero() && l.Source.EndsAt.Before(ends) {
+		return l
+	}
+	c := *l.Source
+	c.EndsAt = ends
+	l.Source = &c
+	return l
+}
+
 // runner is the Redis primary that connections lead to.
 type runner interface{ RunID() string }
 

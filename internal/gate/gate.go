@@ -84,9 +84,10 @@ type Decision struct {
 // Retry is how long a job that was given back for no reason of its own waits.
 const Retry = time.Second
 
-// Look reads what Judge needs for the contacts of one source.
+// Look reads what Judge needs for the contacts of one source. A flow's is
+// paused and closed with all of its flow.
 func (g *Gate) Look(ctx context.Context, s job.Source, keys []job.Key) (facts.Look, error) {
-	return g.view.Look(ctx, s.Sender, s.Name, keys)
+	return g.view.Look(ctx, s.Sender, s.Whole().Name, keys)
 }
 
 // Blind returns the reason for holding everything after Look failed.
@@ -115,7 +116,7 @@ func (g Rules) Judge(l facts.Look, i int, p *definition.Planned, s *sender.Spec,
 		return d
 	}
 	if l.Source.State == facts.Paused {
-		d.Verdict = policy.Verdict{Kind: policy.Hold, Reason: reason.SenderPaused, Evidence: policy.Evidence{Note: "the broadcast is paused"}}
+		d.Verdict = policy.Verdict{Kind: policy.Hold, Reason: reason.SenderPaused, Evidence: policy.Evidence{Note: "the " + p.Says.Policy().Origin + " is paused"}}
 		return d
 	}
 	says, rerr := p.Says.Render(*r)

@@ -20,6 +20,7 @@ type Wording struct {
 	says    policy.Message       // without text and words
 	written string               // the text as its author wrote it
 	event   map[string]any       // what a flow was begun by; nil: it is no flow's
+	contact *contact.Record      // whom it is about; nil: whoever gets it
 }
 
 // NewWording reads a message of an author. t is the template that it names, nil where it
@@ -73,6 +74,13 @@ func (w *Wording) About(event map[string]any) *Wording {
 	return &out
 }
 
+// Of returns the wording about one contact, whoever gets it.
+func (w *Wording) Of(r contact.Record) *Wording {
+	out := *w
+	out.contact = &r
+	return &out
+}
+
 // Rendered is a message as one contact gets it.
 type Rendered struct {
 	Text  string
@@ -84,6 +92,9 @@ type Rendered struct {
 // be filled in completely, or becomes longer than it may be; it never names
 // what the contact's fields hold.
 func (w *Wording) Render(r contact.Record) (Rendered, error) {
+	if w.contact != nil {
+		r = *w.contact
+	}
 	text, err := w.text.Render(r, w.event)
 	if err != nil || w.body == nil {
 		return Rendered{Text: text}, err
