@@ -44,6 +44,7 @@ type thread struct {
 	named []job.ID // jobs that they name
 	all   bool     // one names none: every job of the contact has to be read
 	jobs  map[job.ID]ledger.Entry
+	fresh map[job.ID]uint64 // of a flow's, the claim that is the first one
 
 	want  map[job.ID]*wish
 	wait  []int // events that may be about a job whose fate is open
@@ -56,6 +57,7 @@ type wish struct {
 	at        ledger.Entry // where it is
 	to        job.State
 	of        []int     // the events that say so
+	fresh     bool      // the claim that it has is the first one, of a flow's job
 	named     bool      // its own id came back: it was sent, whatever the ledger says
 	messageID string    // of the message, where named
 	left      time.Time // by the platform's clock, where an echo says so
@@ -123,7 +125,9 @@ func (t *thread) about(i int, e *event.Event, now time.Time) (found, open bool) 
 // ambiguous tells whether an echo of the job may be of an earlier attempt
 // while this one is still on its way. Then whoever relies on claims having an
 // outcome (promise P3) must not be told that this one has.
-func ambiguous(r ledger.Record) bool { return r.State == job.Claimed && r.Prev != 0 }
+func ambiguous(r ledger.Record, fresh bool) bool {
+	return r.State == job.Claimed && r.Prev != 0 && !fresh
+}
 
 // sentAs returns the job whose message has a platform's id.
 func (t *thread) sentAs(mid string) (ledger.Entry, bool) {
@@ -154,7 +158,7 @@ func (t *thread) open(now, before time.Time) bool {
 func (t *thread) wish(at ledger.Entry, to job.State, i int, e *event.Event, named bool) {
 	w := t.want[at.ID]
 	if w == nil {
-		w = &wish{at: at, to: to}
+		w = &wish{at: at, to: to, fresh: at.Seq != 0 && t.fresh[at.ID] == at.Seq}
 		t.want[at.ID] = w
 	}
 	w.of = append(w.of, i)
@@ -209,7 +213,7 @@ func (w *wish) next(now time.Time) bool {
 	}
 	switch r.State {
 	case job.Unknown, job.Pending, job.Held, job.Claimed:
-		if !w.named || w.at.Seq == 0 || r.Planned || ambiguous(r) {
+		if !w.named || w.at.Seq == 0 || r.Planned || ambiguous(r, w.fresh) {
 			return false
 		}
 		step.State, step.MessageID, step.SentAt = job.Sent, w.messageID, w.left

@@ -98,7 +98,7 @@ func (d *Desk) apply(ctx context.Context, events []event.Event) (later []event.E
 	for _, w := range todo {
 		resolved = resolved || w.resolved
 		for _, i := range w.of {
-			wait[i] = wait[i] || w.named && ambiguous(w.at.Record)
+			wait[i] = wait[i] || w.named && ambiguous(w.at.Record, w.fresh)
 		}
 	}
 	for i := range events {
@@ -130,7 +130,7 @@ func (d *Desk) sort(events []event.Event) []*thread {
 		c := contactOf{e.Sender, d.Key(e.Sender, e.Person)}
 		t := at[c]
 		if t == nil {
-			t = &thread{contactOf: c, jobs: map[job.ID]ledger.Entry{}, want: map[job.ID]*wish{}}
+			t = &thread{contactOf: c, jobs: map[job.ID]ledger.Entry{}, fresh: map[job.ID]uint64{}, want: map[job.ID]*wish{}}
 			at[c], out = t, append(out, t)
 		}
 		t.told = append(t.told, i)
@@ -184,6 +184,27 @@ func (d *Desk) readOne(ctx context.Context, recent ledger.Recent, t *thread) err
 			t.jobs[id] = e
 		}
 	}
+	return d.readFirst(ctx, t)
+}
+
+// readFirst finds out which claims of flows' jobs follow their planned record:
+// of such a job no earlier attempt can have arrived, as of a broadcast's whose
+// claim follows nothing.
+func (d *Desk) readFirst(ctx context.Context, t *thread) error {
+	for id, e := range t.jobs {
+		if e.Record.State != job.Claimed || id.Flow() == "" {
+			continue
+		}
+		err := d.Ledger.History(ctx, id, func(h ledger.Entry) error {
+			if h.Record.Planned && h.Seq == e.Record.Prev {
+				t.fresh[id] = e.Seq
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -226,7 +247,7 @@ func (d *Desk) commit(ctx context.Context, ws []*wish) error {
 			ws[i].at = ledger.Entry{ID: e.ID, Seq: e.Written, Record: e.Record}
 			ws[i].resolved = ws[i].resolved || e.Record.State == job.Sent
 		case moved:
-			ws[i].at = conflict.Last
+			ws[i].at, ws[i].fresh = conflict.Last, false
 		default:
 			return e.Err
 		}

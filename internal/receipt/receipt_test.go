@@ -258,3 +258,33 @@ func TestThousand(t *testing.T) {
 		}
 	}
 }
+
+// TestEchoOfAFlowsFirstClaim asserts that the echo of a flow's message settles
+// its first claim, which follows the planned record alone, and leaves a later
+// one to whoever claimed it.
+func TestEchoOfAFlowsFirstClaim(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	for _, c := range []struct {
+		name   string
+		states []job.State
+		want   job.State
+	}{
+		{"planned only", nil, job.Pending},
+		{"first claim", []job.State{job.Claimed}, job.Sent},
+		{"second claim", []job.State{job.Claimed, job.Pending, job.Claimed}, job.Claimed},
+		{"came back", []job.State{job.Claimed, job.Pending}, job.Sent},
+	} {
+		id := w.id("4711")
+		id.Name = fmt.Sprintf("order~run%d~1-2-1-0", w.names)
+		w.Record(t, id, ledger.Record{State: job.Pending, Planned: true, At: w.noon})
+		for i, s := range c.states {
+			w.Record(t, id, ledger.Record{State: s, At: w.noon.Add(time.Duration(i+1) * time.Second), Attempt: 1})
+		}
+		w.apply(t, w.echo("4711", id))
+		if got := w.last(t, id).Record.State; got != c.want {
+			t.Errorf("%s: it is %s, want %s", c.name, got, c.want)
+		}
+		w.legal(t, id)
+	}
+}

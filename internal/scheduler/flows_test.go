@@ -145,3 +145,49 @@ func TestFlowBesideABroadcast(t *testing.T) {
 	w.until("spring", "done")
 	w.audit("spring", map[job.Bucket]int{job.InSent: 20})
 }
+
+// TestFlowJobsAreRedriven asserts that a dead letter of a flow goes again, is
+// wanted as long again as it was at first, and that one of a deleted flow does
+// not.
+func TestFlowJobsAreRedriven(t *testing.T) {
+	t.Parallel()
+	w := errands(t)
+	w.flow("order", facts.Running)
+	w.set(all(job.Failed, reason.PlatformRejected))
+	ids := []job.ID{w.plan("order", 1, time.Hour), w.plan("order", 2, time.Hour)}
+	for _, id := range ids {
+		w.becomes(id, job.Failed)
+	}
+	w.set(all(job.Sent, ""))
+	before := time.Now()
+	done, err := w.sched.Redrive(t.Context(), ids, "anna", false)
+	rig.Must(t, err)
+	for _, h := range done {
+		if h.Refused != "" {
+			t.Errorf("%s: %s", h.Job, h.Refused)
+		}
+		w.becomes(h.Job, job.Sent)
+		var ends time.Time
+		rig.Must(t, w.Ledger.History(t.Context(), h.Job, func(e ledger.Entry) error {
+			if e.Record.By == "anna" {
+				ends = e.Record.Expires
+			}
+			return nil
+		}))
+		if left := ends.Sub(before); left < 59*time.Minute || left > 61*time.Minute {
+			t.Errorf("it is wanted for %v", left)
+		}
+	}
+	w.set(all(job.Failed, reason.PlatformRejected))
+	dead := w.plan("order", 3, time.Hour)
+	w.becomes(dead, job.Failed)
+	w.flow("order", facts.Cancelled)
+	done, err = w.sched.Redrive(t.Context(), []job.ID{dead}, "anna", false)
+	if err != nil || done[0].Refused != "its flow was deleted" {
+		t.Errorf("redriven of a deleted flow: %+v, %v", done, err)
+	}
+	done, err = w.sched.Discard(t.Context(), []job.ID{dead}, "anna", false)
+	if err != nil || done[0].Refused != "" {
+		t.Errorf("discarded: %+v, %v", done, err)
+	}
+}

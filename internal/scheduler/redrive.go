@@ -9,7 +9,9 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/receipt"
 )
@@ -64,6 +66,10 @@ func discarded(_ context.Context, e ledger.Entry, _ receipt.Evidence) (ledger.Re
 
 func (s *Scheduler) reopened(ctx context.Context, e ledger.Entry, evidence receipt.Evidence) (ledger.Record, string, error) {
 	next := ledger.Record{State: job.Pending}
+	var err error
+	if next.Expires, err = s.renewed(ctx, e.ID, evidence.Now); err != nil {
+		return next, "", err
+	}
 	if e.Record.State != job.Unknown {
 		return next, "", nil
 	}
@@ -92,6 +98,21 @@ func (s *Scheduler) likelyReopened(ctx context.Context, e ledger.Entry, evidence
 	return s.reopened(ctx, e, evidence)
 }
 
+// renewed returns when nobody wants a flow's job any more that is reopened now:
+// it is wanted as long again as it was at first. Zero: it has no end of its own.
+func (s *Scheduler) renewed(ctx context.Context, id job.ID, now time.Time) (ends time.Time, err error) {
+	if id.Flow() == "" {
+		return ends, nil
+	}
+	err = s.Ledger.History(ctx, id, func(e ledger.Entry) error {
+		if r := e.Record; r.Planned && !r.Expires.IsZero() {
+			ends = now.Add(r.Expires.Sub(r.At)).UTC()
+		}
+		return nil
+	})
+	return ends, err
+}
+
 // unknownSince returns when the outcome of a job that is unknown was called
 // so. To put it aside does not change that.
 func (s *Scheduler) unknownSince(ctx context.Context, e ledger.Entry) (time.Time, error) {
@@ -110,10 +131,10 @@ func (s *Scheduler) unknownSince(ctx context.Context, e ledger.Entry) (time.Time
 
 func (s *Scheduler) handle(ctx context.Context, ids []job.ID, by string, dryRun bool, refuse func(context.Context, job.ID) string, rule ruling) ([]Handled, error) {
 	out := make([]Handled, len(ids))
-	bySource := map[job.Source][]int{}
+	bySource := map[job.Source][]int{} // those of a flow together
 	for i, id := range ids {
 		out[i].Job = id
-		bySource[id.Source] = append(bySource[id.Source], i)
+		bySource[id.Whole()] = append(bySource[id.Whole()], i)
 	}
 	for src, all := range bySource {
 		why := refuse(ctx, src.Job(job.Key{}))
@@ -179,6 +200,9 @@ func stateOf(e ledger.Entry, found bool) job.State {
 
 // redrivable says why nothing of a source can be redriven, "" where it can.
 func (s *Scheduler) redrivable(ctx context.Context, id job.ID) string {
+	if id.IsFlow() {
+		return s.flowRedrivable(ctx, id.Name)
+	}
 	b, _, err := s.Defs.Broadcast(ctx, broadcast.IDOf(id.Name))
 	switch {
 	case errors.Is(err, definition.ErrNotFound):
@@ -193,6 +217,19 @@ func (s *Scheduler) redrivable(ctx context.Context, id job.ID) string {
 	return ""
 }
 
+// flowRedrivable is redrivable for a flow. A run that has gone on since stays
+// where it is; the message goes out all the same.
+func (s *Scheduler) flowRedrivable(ctx context.Context, flow string) string {
+	c, _, err := s.Facts.Control(ctx, facts.SourceControl, flow)
+	switch {
+	case err != nil:
+		return err.Error()
+	case flowState(c) == lane.FlowClosed:
+		return "its flow was deleted"
+	}
+	return ""
+}
+
 // reopenAll lets finished broadcasts go on for what was redriven. A crash
 // before it is made good at the next start.
 func (s *Scheduler) reopenAll(ctx context.Context, handled []Handled) error {
@@ -200,7 +237,7 @@ func (s *Scheduler) reopenAll(ctx context.Context, handled []Handled) error {
 	var errs []error
 	for _, h := range handled {
 		id := broadcast.IDOf(h.Job.Name)
-		if h.Refused != "" || done[id] {
+		if h.Refused != "" || done[id] || h.Job.IsFlow() { // of which each goes by its record
 			continue
 		}
 		done[id] = true
