@@ -1,7 +1,7 @@
-// Package audit proves promise P1 of one broadcast: it counts its audience
-// into buckets from the snapshot and the full ledger, checks that every
-// history is a legal one, and holds the running tally against the count. It
-// reads everything and changes nothing.
+// Package audit proves promise P1 of one broadcast or flow: it counts who was
+// meant to get it into buckets, from the snapshot or the planned records and the
+// full ledger, checks that every history is a legal one, and holds the running
+// tally against the count. It reads everything and changes nothing.
 package audit
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
-// Report is the account of one broadcast at one moment.
+// Report is the account of one broadcast, or of one part of a flow, at one moment.
 type Report struct {
 	Audience  int
 	Buckets   map[job.Bucket]int
@@ -53,10 +53,7 @@ const maxProblems = 20
 // Run counts one broadcast. member, where it is not nil, is called for every
 // contact of the audience in send order.
 func (a *Auditor) Run(ctx context.Context, b *broadcast.Broadcast, member func(Member) error) (Report, error) {
-	r := Report{Buckets: map[job.Bucket]int{}, ByReason: map[reason.Code]int{}, Held: map[reason.Code]int{}}
-	for _, k := range job.Buckets() {
-		r.Buckets[k] = 0
-	}
+	r := newReport()
 	if b.Snapshot == nil {
 		return r, nil
 	}
@@ -70,17 +67,25 @@ func (a *Auditor) Run(ctx context.Context, b *broadcast.Broadcast, member func(M
 	if err != nil {
 		return r, fmt.Errorf("audit %s: %w", b.Spec.ID, err)
 	}
-	c := count{report: &r, evidence: evidence, jobs: make(map[job.Key]place)}
+	c := newCount(&r, evidence, func(id job.ID) job.Key { return id.Contact })
 	if upTo > 0 {
 		if err := a.Ledger.OfSource(ctx, src, upTo, c.record); err != nil {
 			return r, fmt.Errorf("audit %s: %w", b.Spec.ID, err)
 		}
 	}
-	if err := c.members(ctx, a.Audiences, b, member); err != nil {
+	if err := members(ctx, &c, a.Audiences, b, member); err != nil {
 		return r, fmt.Errorf("audit %s: %w", b.Spec.ID, err)
 	}
 	c.holdAgainst(tally)
 	return r, nil
+}
+
+func newReport() Report {
+	r := Report{Buckets: map[job.Bucket]int{}, ByReason: map[reason.Code]int{}, Held: map[reason.Code]int{}}
+	for _, k := range job.Buckets() {
+		r.Buckets[k] = 0
+	}
+	return r
 }
 
 // catchUpTimeout bounds how long an audit waits for the running tally.
@@ -113,21 +118,29 @@ type place struct {
 	again   bool // the standing order redrove it
 }
 
-type count struct {
+// count is where the jobs of a report stand. A broadcast's are told apart by
+// their contact, which is a third of what a flow's need.
+type count[K comparable] struct {
 	report   *Report
 	evidence receipt.Evidence
-	jobs     map[job.Key]place
+	key      func(job.ID) K
+	jobs     map[K]place
 }
 
-func (c *count) problem(format string, args ...any) {
+func newCount[K comparable](r *Report, evidence receipt.Evidence, key func(job.ID) K) count[K] {
+	return count[K]{report: r, evidence: evidence, key: key, jobs: map[K]place{}}
+}
+
+func (c *count[K]) problem(format string, args ...any) {
 	if len(c.report.Problems) < maxProblems {
 		c.report.Problems = append(c.report.Problems, fmt.Sprintf(format, args...))
 	}
 }
 
 // record checks that a record may follow the one before it.
-func (c *count) record(e ledger.Entry) error {
-	p := c.jobs[e.ID.Contact]
+func (c *count[K]) record(e ledger.Entry) error {
+	k := c.key(e.ID)
+	p := c.jobs[k]
 	if err := ledger.CheckNext(e.ID.Source, ledger.Entry{Seq: p.seq, Record: ledger.Record{State: p.state, Planned: p.planned}}, e.Record); err != nil {
 		c.problem("%s at %d: %v", e.ID, e.Seq, err)
 	}
@@ -142,11 +155,11 @@ func (c *count) record(e ledger.Entry) error {
 			likely: e.Record.State == job.Unknown && c.evidence.LikelyNotSent(e.Record.At), again: p.again || e.Record.By == ledger.ByStandingOrder,
 		}
 	}
-	c.jobs[e.ID.Contact] = p
+	c.jobs[k] = p
 	return nil
 }
 
-func (c *count) members(ctx context.Context, store *audience.Store, b *broadcast.Broadcast, member func(Member) error) error {
+func members(ctx context.Context, c *count[job.Key], store *audience.Store, b *broadcast.Broadcast, member func(Member) error) error {
 	var digest plan.Digest
 	src, closing := b.Source(), b.State.Closing()
 	n, found := 0, 0
@@ -164,17 +177,7 @@ func (c *count) members(ctx context.Context, store *audience.Store, b *broadcast
 			found++
 			c.jobs[k] = p
 		}
-		m := Member{Job: src.Job(k), Bucket: p.state.Bucket(closing), State: p.state, Reason: p.reason}
-		if p.doubt && m.Bucket != job.InSent && m.Bucket != job.InUnknown {
-			c.report.Doubtful++
-		}
-		if p.likely {
-			c.report.Likely++
-		}
-		if p.again {
-			c.report.Redriven++
-		}
-		c.add(&m)
+		m := c.member(src.Job(k), p, closing)
 		if member != nil {
 			return member(m)
 		}
@@ -192,8 +195,24 @@ func (c *count) members(ctx context.Context, store *audience.Store, b *broadcast
 	return nil
 }
 
+// member counts one member with where its job stands.
+func (c *count[K]) member(id job.ID, p place, closing job.State) Member {
+	m := Member{Job: id, Bucket: p.state.Bucket(closing), State: p.state, Reason: p.reason}
+	if p.doubt && m.Bucket != job.InSent && m.Bucket != job.InUnknown {
+		c.report.Doubtful++
+	}
+	if p.likely {
+		c.report.Likely++
+	}
+	if p.again {
+		c.report.Redriven++
+	}
+	c.add(&m)
+	return m
+}
+
 // add counts one member and fills in the reason that its bucket gives it.
-func (c *count) add(m *Member) {
+func (c *count[K]) add(m *Member) {
 	r := c.report
 	r.Buckets[m.Bucket]++
 	switch m.Bucket {
@@ -223,7 +242,7 @@ func (c *count) add(m *Member) {
 }
 
 // holdAgainst compares the running tally with the full count.
-func (c *count) holdAgainst(t ledger.Counts) {
+func (c *count[K]) holdAgainst(t ledger.Counts) {
 	full := map[job.State]int{}
 	reasons := map[job.State]map[reason.Code]int{}
 	for _, p := range c.jobs {

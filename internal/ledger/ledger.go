@@ -158,9 +158,9 @@ func (l *Ledger) OfSender(ctx context.Context, sender string, since time.Time, f
 }
 
 // OfFlows calls fn with every record of a sender's jobs of flows in one part of
-// a month, oldest first.
-func (l *Ledger) OfFlows(ctx context.Context, month string, part int, sender string, fn func(Entry) error) error {
-	q := stream.Query{Stream: l.names.Ledger(month, part), Subject: l.names.JobsOfSender(month, part, sender)}
+// a month, oldest first, up to a sequence (0: as far as the ledger goes now).
+func (l *Ledger) OfFlows(ctx context.Context, month string, part int, sender string, upTo uint64, fn func(Entry) error) error {
+	q := stream.Query{Stream: l.names.Ledger(month, part), Subject: l.names.JobsOfSender(month, part, sender), UpTo: upTo}
 	return stream.Each(ctx, l.js, q, func(m stream.Message) error {
 		if !flowsJob(m.Subject) {
 			return nil

@@ -105,7 +105,7 @@ func (l *Leader) openErrands(ctx context.Context, sender string, s *errander) er
 	}
 	for at := range s.open { // nobody else touches it from now on
 		open, upTo := map[job.ID]lane.Standing{}, uint64(0)
-		err := l.Ledger.OfFlows(ctx, at.month, at.part, sender, func(e ledger.Entry) error {
+		err := l.Ledger.OfFlows(ctx, at.month, at.part, sender, 0, func(e ledger.Entry) error {
 			lane.Stand(open, e)
 			upTo = e.Seq
 			return nil
