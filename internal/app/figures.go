@@ -42,6 +42,7 @@ func (s *side) measure() error {
 	}
 	return errors.Join(
 		s.measurePushes(),
+		s.measureFlows(),
 		m.Gauge("carillon_leading", "", "1 where this process leads", func(context.Context) (float64, bool) {
 			if s.standing.now.Load() == nil {
 				return 0, true

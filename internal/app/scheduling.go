@@ -2,12 +2,14 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/carillon-dev/carillon/internal/audience"
+	"github.com/carillon-dev/carillon/internal/automation"
 	"github.com/carillon-dev/carillon/internal/budget"
 	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/deadletter"
@@ -24,6 +26,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/push"
 	"github.com/carillon-dev/carillon/internal/queue"
 	"github.com/carillon-dev/carillon/internal/receipt"
+	"github.com/carillon-dev/carillon/internal/run"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 )
 
@@ -46,7 +49,10 @@ type side struct {
 	crm       *crm.Intake
 	echoes    *receipt.Echoes
 	witness   *receipt.Witness // of unknown outcomes
-	alone     bool             // the workers are in this process
+	runs      *run.Store
+	timers    *run.Timers
+	automated automation.Counts
+	alone     bool // the workers are in this process
 }
 
 // schedule starts the scheduler's side: it counts, takes orders, and leads
@@ -77,6 +83,12 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 		return nil, err
 	}
 	if s.pages, err = c.pages(); err != nil {
+		return nil, err
+	}
+	if s.runs, err = run.Open(ctx, c.engines.NATS, c.streams, c.names); err != nil {
+		return nil, err
+	}
+	if s.timers, err = run.OpenTimers(ctx, c.engines.NATS, c.streams, c.names); err != nil {
 		return nil, err
 	}
 	l, err := lease.Open(ctx, c.streams, c.names, "scheduler", holder, c.cfg.Log)
@@ -110,6 +122,10 @@ func (s *side) lead(ctx context.Context) error {
 		Repair: 2*queue.TaskTimeout + lane.Horizon, Margin: deliver.ClaimMargin, Lease: queue.TaskTimeout,
 	})
 	out := s.outlet()
+	flows, err := s.automate(ctx)
+	if err != nil {
+		return err
+	}
 	s.standing.set(leader)
 	defer s.standing.set(nil)
 	projector := facts.NewProjector(s.engines.NATS, s.engines.JetStream, s.view, s.names, leader, s.cfg.Log)
@@ -117,7 +133,8 @@ func (s *side) lead(ctx context.Context) error {
 	g.Go(func() error { projector.Run(ctx); return nil })
 	g.Go(func() error { return onNewEpoch(ctx, projector, leader.Lost) })
 	g.Go(func() error { return blind(ctx, projector) })
-	g.Go(func() error { return s.derive(ctx, leader, out) })
+	g.Go(func() error { return s.derive(ctx, leader, out, flows) })
+	g.Go(func() error { return flows.Run(ctx) })
 	g.Go(func() error { out.Run(ctx); return nil })
 	g.Go(func() error { s.puller().Run(ctx); return nil })
 	g.Go(func() error { s.manned(ctx, q, share); return nil })
@@ -144,16 +161,20 @@ const lastCheckpoint = 5 * time.Second
 
 // derive keeps what is derived from the ledger, until ctx ends and the last of
 // it is stored.
-func (s *side) derive(ctx context.Context, leader *scheduler.Leader, out *outlet.Outlets) error {
-	led := s.tally.Lead(ctx, s.dead.Flush, leader, s.dead, out)
+func (s *side) derive(ctx context.Context, leader *scheduler.Leader, out *outlet.Outlets, flows *automation.Driver) error {
+	flush := func(ctx context.Context) error { return errors.Join(s.dead.Flush(ctx), flows.Flush(ctx)) }
+	led := s.tally.Lead(ctx, flush, leader, s.dead, out, flows)
 	select {
 	case err := <-led:
+		if ctx.Err() != nil { // flows take nothing in any more: the next leader is told again
+			return nil
+		}
 		return err
 	case <-ctx.Done():
 	}
 	select {
-	case err := <-led:
-		return err
+	case <-led:
+		return nil
 	case <-time.After(lastCheckpoint): // nobody counts any more: the process is ending
 		return nil
 	}

@@ -53,7 +53,7 @@ func rooms() map[string]level {
 		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,
 		"internal/console": adapter, "internal/sandbox": adapter, "internal/health": adapter,
 		"internal/ingest/meta": adapter, "internal/ingest/twilio": adapter, "internal/ingest/hubspot": adapter, "internal/ingest/salesforce": adapter,
-		"internal/ingest/cloudevent": adapter, "internal/push": adapter, "internal/outlet": adapter,
+		"internal/ingest/cloudevent": adapter, "internal/push": adapter, "internal/outlet": adapter, "internal/automation": adapter,
 
 		"internal/app": wiring, "internal/cli": wiring, "internal/bench": wiring, "internal/e2e": wiring,
 

@@ -1,0 +1,51 @@
+package automation
+
+import (
+	"context"
+	"time"
+
+	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/flow"
+	"github.com/carillon-dev/carillon/internal/sender"
+)
+
+// Defined is the catalog of what is defined. It is used by one driver.
+type Defined struct {
+	cache *definition.Cache
+	store *definition.Store
+	since map[string]time.Time
+}
+
+// NewDefined returns the catalog of what a cache hears of.
+func NewDefined(c *definition.Cache, s *definition.Store) *Defined {
+	return &Defined{cache: c, store: s, since: map[string]time.Time{}}
+}
+
+// Flows returns all flows as they were last heard of.
+func (d *Defined) Flows(ctx context.Context) ([]Flow, error) {
+	all, err := d.cache.Known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Flow, len(all))
+	for i, f := range all {
+		if _, known := d.since[f.ID]; !known {
+			if d.since[f.ID], err = d.store.FlowSince(ctx, f.ID); err != nil {
+				delete(d.since, f.ID)
+				return nil, err
+			}
+		}
+		out[i] = Flow{f, d.since[f.ID]}
+	}
+	return out, nil
+}
+
+// Program returns one version of a flow.
+func (d *Defined) Program(ctx context.Context, id string, version int) (*flow.Program, error) {
+	return d.cache.Program(ctx, id, version)
+}
+
+// Sender returns a sender as it was last heard of.
+func (d *Defined) Sender(ctx context.Context, id string) (*sender.Spec, error) {
+	return d.cache.Sender(ctx, id)
+}
