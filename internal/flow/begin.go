@@ -133,9 +133,21 @@ func (b *beginning) refused(old *Run) string {
 // one that there was.
 func (r *Run) idle() bool { return r.State == Done && r.Why == whyNothing }
 
-// nothing begins no run.
+// nothing begins no run. What was seen is remembered all the same, and where
+// a later moment would say otherwise the run before notes that the event came.
 func (b *beginning) nothing(old *Run, why string) Result {
-	return Result{Run: old, Memory: b.m, Changed: b.m != nil, Why: why}
+	out := Result{Run: old, Memory: b.m, Changed: b.m != nil, Why: why}
+	if old == nil {
+		return out
+	}
+	r := *old
+	if b.p.after > 0 && b.t.Seq > r.Seen {
+		r.Seen, out.Changed = b.t.Seq, true
+	}
+	if out.Changed {
+		r.Owes, out.Run = unsettled(old.Owes), &r
+	}
+	return out
 }
 
 // start makes the run, which begins at once unless it gathers.
@@ -175,19 +187,23 @@ func (b *beginning) began(x *turn) Result {
 	return out
 }
 
-// news is an event for a run that goes on.
+// news is an event for a run that goes on: it moves it as any other would. By
+// a key, and while triggers are gathered, it is what the run is about from now
+// on, unless it is older.
 func (b *beginning) news(old *Run) Result {
-	if b.p.followed() || b.p.Spec.Reentry.Key == "" && old.State != Gathering {
+	if b.p.followed() {
 		return b.nothing(old, whyGoesOn)
 	}
 	x := b.p.turn(b.id, *old, b.w)
 	x.r.Seen, x.changed = b.t.Seq, true
-	x.r.Identities = b.ids
-	if at, _ := x.s.event["time"].(time.Time); !b.t.Time.Before(at) {
+	gathers := old.State == Gathering
+	at, _ := x.s.event["time"].(time.Time)
+	if (gathers || b.p.Spec.Reentry.Key != "") && !b.t.Time.Before(at) {
+		x.r.Identities = b.ids
 		x.s.event, x.r.Event = b.event, stored(b.event)
 		x.visit(Visit{Did: "news", What: string(b.t.Type)})
 	}
-	if x.r.State != Gathering {
+	if !gathers {
 		x.hear(b.t)
 	}
 	out := x.result()

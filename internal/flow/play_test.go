@@ -28,6 +28,7 @@ type stage struct {
 	t        failer
 	p        *Program
 	now      time.Time
+	since    time.Time // when the flow was applied
 	seq      uint64
 	contacts map[string]contact.Record
 	zone     string // of every sender
@@ -81,7 +82,7 @@ func staged(t failer, p *Program) *stage {
 
 func (s *stage) world() World {
 	return World{
-		Now: s.now, Contacts: s.contacts,
+		Now: s.now, Since: s.since, Contacts: s.contacts,
 		Senders: func(id string) *sender.Spec {
 			return &sender.Spec{ID: id, Channel: map[bool]string{true: "sms", false: "messenger"}[strings.HasSuffix(id, "sms")], Timezone: s.zone}
 		},
@@ -147,14 +148,14 @@ func (s *stage) hear(t *Told) *Told {
 		}
 		if ok {
 			id := ID{Flow: s.p.Spec.ID, Contact: key, Slot: slot}
-			r, err := s.p.Begin(id, s.run(id), s.memory(key), append([]Identity{who}, others...), t, w)
-			s.keep(id, r, err)
+			s.take(id, func(r *Run) (Result, error) {
+				return s.p.Begin(id, r, s.memory(key), append([]Identity{who}, others...), t, s.world())
+			})
 		}
 	}
 	if _, moves := s.p.Hears(t.Type, t.Channel); moves {
 		for _, id := range s.of(key) {
-			r, err := s.p.Hear(id, *s.run(id), t, w)
-			s.keep(id, r, err)
+			s.take(id, func(r *Run) (Result, error) { return s.p.Hear(id, *r, t, s.world()) })
 		}
 	}
 	return t
@@ -198,6 +199,26 @@ func (s *stage) memory(key job.Key) *Memory {
 		s.t.Fatalf("%v", err)
 	}
 	return m
+}
+
+// take asks the engine and stores what it says. It asks twice, as somebody
+// does who died before the first answer was stored, and the engine must neither
+// say another thing nor write to what it was given.
+func (s *stage) take(id ID, ask func(*Run) (Result, error)) {
+	s.t.Helper()
+	given := s.run(id)
+	lost, _ := ask(given)
+	if before, _ := json.Marshal(s.run(id)); given != nil {
+		if after, _ := json.Marshal(given); string(before) != string(after) {
+			s.t.Fatalf("%s: the engine wrote to what it was given:\n%s\n%s", id, before, after)
+		}
+	}
+	res, err := ask(s.run(id))
+	a, _ := json.Marshal(lost)
+	if b, _ := json.Marshal(res); string(a) != string(b) {
+		s.t.Fatalf("%s: asked again it says\n%s\nand not\n%s", id, b, a)
+	}
+	s.keep(id, res, err)
 }
 
 // keep stores a result, and notes what it asks for; no effect is ever asked
@@ -287,8 +308,7 @@ func (s *stage) until(at time.Time) {
 
 func (s *stage) wake(id ID) {
 	s.t.Helper()
-	r, err := s.p.Wake(id, *s.run(id), s.world())
-	s.keep(id, r, err)
+	s.take(id, func(r *Run) (Result, error) { return s.p.Wake(id, *r, s.world()) })
 }
 
 func (s *stage) after(d time.Duration) { s.t.Helper(); s.until(s.now.Add(d)) }
@@ -321,8 +341,9 @@ func (s *stage) outcome(effect string, state job.State, why reason.Code) {
 	s.t.Helper()
 	for _, id := range slices.SortedFunc(keysOf(s.ids), func(a, b ID) int { return strings.Compare(a.String(), b.String()) }) {
 		if s.ids[id][effect] {
-			r, err := s.p.Settle(id, *s.run(id), effect, Outcome{State: state, Reason: why, At: s.now}, s.world())
-			s.keep(id, r, err)
+			s.take(id, func(r *Run) (Result, error) {
+				return s.p.Settle(id, *r, effect, Outcome{State: state, Reason: why, At: s.now}, s.world())
+			})
 		}
 	}
 }

@@ -13,23 +13,23 @@ import (
 // at once: there is no lane or no address that a job could be of.
 func (x *turn) send(th *Thread, in *instruction, try int) {
 	for ; ; try++ {
+		to, why := x.to(in.sends[try].Sender)
+		if why != "" {
+			x.visit(Visit{Step: in.step, Did: in.kind.name(), State: job.Blocked, Reason: why})
+			x.outcome(in.step, Outcome{State: job.Blocked, Reason: why, Sender: to.Sender, At: x.w.Now.UTC()})
+			if try == len(in.sends)-1 {
+				x.leave(th, in.next)
+				return
+			}
+			continue
+		}
 		if until, quiet := x.quiet(); quiet {
 			th.Quiet, th.Try, th.Due, th.Since = true, try, until, x.w.Now.UTC()
 			x.visit(Visit{Step: in.step, Did: "quiet", Until: until})
 			return
 		}
-		to, why := x.to(in.sends[try].Sender)
-		if why == "" {
-			x.plan(th, in, to, try)
-			return
-		}
-		o := Outcome{State: job.Blocked, Reason: why, Sender: to.Sender, At: x.w.Now.UTC()}
-		x.outcome(in.step, o)
-		x.visit(Visit{Step: in.step, Did: in.kind.name(), State: o.State, Reason: o.Reason})
-		if try == len(in.sends)-1 {
-			x.leave(th, in.next)
-			return
-		}
+		x.plan(th, in, to, try)
+		return
 	}
 }
 

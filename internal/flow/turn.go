@@ -37,18 +37,23 @@ func (p *Program) turn(id ID, r Run, w World) *turn {
 	}
 	r.Outcomes, r.Visits = maps.Clone(r.Outcomes), maps.Clone(r.Visits)
 	x := &turn{p: p, id: id, r: &r, w: w, owed: r.Owes, left: maxAtOnce}
-	r.Owes = nil
-	for _, e := range x.owed {
-		if e.Kind == Call {
-			r.Owes = append(r.Owes, e)
-		}
-	}
+	r.Owes = unsettled(x.owed)
 	x.s = &scope{id: id, run: x.r, w: &x.w, code: p.code}
 	if len(r.Identities) > 0 {
 		x.s.who = r.Identities[0]
 	}
 	x.s.event = restored(r.Event)
 	return x
+}
+
+// unsettled are the calls among what a run owes.
+func unsettled(owed []Effect) (out []Effect) {
+	for _, e := range owed {
+		if e.Kind == Call {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // unchanged is the run as it was.
