@@ -72,15 +72,15 @@ func (in *Intake) Find(ctx context.Context, sees func(sender string) bool, event
 	if err != nil {
 		return Found{}, err
 	}
-	if n.maps, err = in.mappings(ctx); err != nil {
+	if n.Maps, err = in.mappings(ctx); err != nil {
 		return Found{}, err
 	}
-	n.native, n.sees = true, sees
+	n.Native, n.Sees = true, sees
 	out := Found{told: len(events), Senders: map[string]bool{}}
 	for i := range events {
 		e := &events[i]
-		about, why, err := n.whom(ctx, e)
-		if r, ok := errors.AsType[refusal](err); ok {
+		about, why, err := n.Whom(ctx, e)
+		if r, ok := errors.AsType[Refused](err); ok {
 			return Found{}, &Refusal{fmt.Sprintf("events[%d]: %v", i, r)}
 		}
 		if err != nil {
@@ -149,10 +149,10 @@ func (in *Intake) Hear(ctx context.Context, h *hook.Spec, told []event.Event) er
 	if err != nil {
 		return err
 	}
-	n.maps, n.sees = []*mapping.Mapping{m}, func(string) bool { return true }
+	n.Maps, n.Sees = []*mapping.Mapping{m}, func(string) bool { return true }
 	var f Found
 	for i := range told {
-		about, why, err := n.whom(ctx, &told[i])
+		about, why, err := n.Whom(ctx, &told[i])
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ var errNobody = errors.New("contact: it gives nobody for this event")
 // events. That one of them finds nobody is worth a word only where nobody else
 // does: an event may be about a number that one flow reads and have no id that
 // another does.
-func (n *naming) byFlows(ctx context.Context, e *event.Event, p *people) (why, err error) {
+func (n *Naming) byFlows(ctx context.Context, e *event.Event, p *people) (why, err error) {
 	var nobody error
 	for _, f := range n.hear(e.Type) {
 		ids, none, err := n.of(ctx, f, *e)
@@ -47,20 +47,23 @@ func (n *naming) byFlows(ctx context.Context, e *event.Event, p *people) (why, e
 // hear returns who hears events of a type: of each flow the newest version,
 // which may begin runs, and older ones whose runs may be moved. Of versions that
 // look for their contact in the same way one is enough.
-func (n *naming) hear(t event.Type) []*flow.Program {
+func (n *Naming) hear(t event.Type) []*flow.Program {
 	if out, ok := n.hearers[t]; ok {
 		return out
 	}
 	out, seen := []*flow.Program{}, map[string]bool{}
-	for i, f := range n.flows {
+	for i, f := range n.Flows {
 		s := f.Spec
-		newest := i == 0 || n.flows[i-1].Spec.ID != s.ID
+		newest := i == 0 || n.Flows[i-1].Spec.ID != s.ID
 		how := fmt.Sprint(s.ID, s.Sender, s.Owner, s.Owners, s.Contact, s.Also)
 		begins, moves := f.Hears(t, "")
 		if (moves || begins && newest) && len(s.Contact)+len(s.Also) > 0 && !seen[how] {
 			seen[how] = true
 			out = append(out, f)
 		}
+	}
+	if n.hearers == nil {
+		n.hearers = map[event.Type][]*flow.Program{}
 	}
 	n.hearers[t] = out
 	return out
@@ -69,7 +72,7 @@ func (n *naming) hear(t event.Type) []*flow.Program {
 // of returns whom an event is about for a flow, the first first; none where
 // that one may not be seen. It also says why there are fewer than there should
 // be.
-func (n *naming) of(ctx context.Context, f *flow.Program, e event.Event) (ids []flow.Identity, why, err error) {
+func (n *Naming) of(ctx context.Context, f *flow.Program, e event.Event) (ids []flow.Identity, why, err error) {
 	t := &flow.Told{Event: e}
 	first, ok, why := f.Main(t)
 	if why == nil && !ok {
@@ -101,7 +104,7 @@ func (n *naming) of(ctx context.Context, f *flow.Program, e event.Event) (ids []
 }
 
 // visible tells whether a sender may be seen, and why it can't be anybody's.
-func (n *naming) visible(ctx context.Context, id string) (sees bool, why, err error) {
+func (n *Naming) visible(ctx context.Context, id string) (sees bool, why, err error) {
 	known, err := n.known(ctx, id)
 	if err != nil {
 		return false, nil, err
@@ -109,17 +112,22 @@ func (n *naming) visible(ctx context.Context, id string) (sees bool, why, err er
 	if !known {
 		return false, fmt.Errorf("sender %s is not defined", id), nil
 	}
-	return n.sees(id), nil, nil
+	return n.Sees(id), nil, nil
 }
 
 // record returns what is known of whom an event is about, nil for nothing,
 // where a flow may look there for who that is to other senders.
-func (n *naming) record(ctx context.Context, f *flow.Program, id flow.Identity) (*contact.Record, error) {
+func (n *Naming) record(ctx context.Context, f *flow.Program, id flow.Identity) (*contact.Record, error) {
 	if len(f.Spec.Also) == 0 {
 		return nil, nil
 	}
-	key := n.Desk.Facts.Key(id.Sender, id.Person)
-	have, err := n.Desk.Facts.Contacts(ctx, id.Sender, []job.Key{key})
+	return n.Contact(ctx, id)
+}
+
+// contact returns what is known of somebody, nil for nothing.
+func (in *Intake) contact(ctx context.Context, id flow.Identity) (*contact.Record, error) {
+	key := in.Desk.Facts.Key(id.Sender, id.Person)
+	have, err := in.Desk.Facts.Contacts(ctx, id.Sender, []job.Key{key})
 	if err != nil {
 		return nil, err
 	}
@@ -130,14 +138,25 @@ func (n *naming) record(ctx context.Context, f *flow.Program, id flow.Identity) 
 }
 
 // known tells whether a sender is defined.
-func (n *naming) known(ctx context.Context, id string) (bool, error) {
+func (n *Naming) known(ctx context.Context, id string) (bool, error) {
 	if is, looked := n.exists[id]; looked {
 		return is, nil
 	}
-	_, _, err := n.Defs.Sender(ctx, id)
-	if err != nil && !errors.Is(err, definition.ErrNotFound) {
+	is, err := n.Defined(ctx, id)
+	if err != nil {
 		return false, err
 	}
-	n.exists[id] = err == nil
-	return err == nil, nil
+	if n.exists == nil {
+		n.exists = map[string]bool{}
+	}
+	n.exists[id] = is
+	return is, nil
+}
+
+func (in *Intake) defined(ctx context.Context, id string) (bool, error) {
+	_, _, err := in.Defs.Sender(ctx, id)
+	if errors.Is(err, definition.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

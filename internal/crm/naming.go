@@ -11,38 +11,40 @@ import (
 	"github.com/carillon-dev/carillon/internal/mapping"
 )
 
-// naming finds out whom the events of one call are about.
-type naming struct {
-	*Intake
-	maps   []*mapping.Mapping
-	native bool // an event may say itself whom it is about
-	sees   func(sender string) bool
+// Naming finds out whom events are about. It asks no engine itself, so that a
+// rehearsal names people as the intake does. It is for one goroutine.
+type Naming struct {
+	Maps    []*mapping.Mapping
+	Flows   []*flow.Program // as Intake.Flows gives them
+	Native  bool            // an event may say itself whom it is about
+	Sees    func(sender string) bool
+	Defined func(ctx context.Context, sender string) (bool, error)
+	Contact func(ctx context.Context, id flow.Identity) (*contact.Record, error) // what is known of somebody; nil for nothing
 
-	flows   []*flow.Program
 	hearers map[event.Type][]*flow.Program
 	exists  map[string]bool // senders that were looked up
 }
 
-func (in *Intake) naming(ctx context.Context) (*naming, error) {
+func (in *Intake) naming(ctx context.Context) (*Naming, error) {
 	flows, err := in.Flows(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("flows: %w", err)
 	}
-	return &naming{Intake: in, flows: flows, hearers: map[event.Type][]*flow.Program{}, exists: map[string]bool{}}, nil
+	return &Naming{Flows: flows, Defined: in.defined, Contact: in.contact}, nil
 }
 
-// refusal says why an event is no good.
-type refusal struct{ error }
+// Refused says why an event is no good.
+type Refused struct{ error }
 
-// whom returns an event once for each contact that it is about, none where it
+// Whom returns an event once for each contact that it is about, none where it
 // names nobody, and why it may name fewer than it should. Its own errors are
-// refusal, and those of whom it asks.
-func (n *naming) whom(ctx context.Context, e *event.Event) (about []event.Event, why, err error) {
+// Refused, and those of whom it asks.
+func (n *Naming) Whom(ctx context.Context, e *event.Event) (about []event.Event, why, err error) {
 	p := people{at: map[flow.Identity]int{}}
-	if n.native && e.Type == mapping.Changed {
+	if n.Native && e.Type == mapping.Changed {
 		one, err := mapping.Native(*e)
 		if err != nil {
-			return nil, nil, refusal{err}
+			return nil, nil, Refused{err}
 		}
 		p.rule(one)
 	} else {
@@ -52,8 +54,8 @@ func (n *naming) whom(ctx context.Context, e *event.Event) (about []event.Event,
 	return p.told(e.ID), errors.Join(why, byFlows), err
 }
 
-func (n *naming) byRules(e *event.Event, p *people) (why error) {
-	for _, m := range n.maps {
+func (n *Naming) byRules(e *event.Event, p *people) (why error) {
+	for _, m := range n.Maps {
 		if !m.Takes(e.Source) {
 			continue
 		}

@@ -1,99 +1,53 @@
 package rehearsal
 
 import (
-	"errors"
+	"context"
 	"fmt"
 
+	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/flow"
-	"github.com/carillon-dev/carillon/internal/mapping"
 )
+
+// naming finds out whom a CRM's events are about, as the intake does.
+func (p *play) naming() *crm.Naming {
+	return &crm.Naming{
+		Maps: p.maps, Flows: p.flows, Native: true,
+		Sees:    func(string) bool { return true },
+		Defined: func(_ context.Context, id string) (bool, error) { return p.senders[id] != nil, nil },
+		Contact: func(_ context.Context, who flow.Identity) (*contact.Record, error) {
+			if r, known := p.people.records[who]; known {
+				return &r, nil
+			}
+			return nil, nil
+		},
+	}
+}
 
 // about returns what is told once for each contact that it is about, as it is
 // kept live.
-func (p *play) about(t Told) []event.Event {
-	e := t.Event
-	if s := p.sender(e.Sender); s != nil && t.act {
+func (p *play) about(ctx context.Context, t Told) ([]event.Event, error) {
+	if t.act {
+		e, s := t.Event, p.sender(t.Sender)
 		e.Channel, e.Account = s.Channel, s.Account
-		return []event.Event{e}
+		return []event.Event{e}, nil
 	}
-	var found people2
-	why := p.byRules(&e, &found)
-	if e.Type != mapping.Changed {
-		why = errors.Join(why, p.byFlows(&e, &found))
+	about, why, err := p.names.Whom(ctx, &t.Event)
+	if err != nil {
+		return nil, fmt.Errorf("line %d: %w", t.Line, err)
 	}
-	if len(found.events) == 0 {
-		p.quiet(&flow.Told{Event: e}, "", whyNobody(why))
-	}
-	return found.events
-}
-
-func whyNobody(why error) string {
-	if why != nil {
-		return "it names nobody: " + why.Error()
-	}
-	return "it names nobody: no flow and no rule is for it"
-}
-
-type people2 struct {
-	events []event.Event
-	seen   map[flow.Identity]bool
-}
-
-func (f *people2) add(e event.Event) {
-	if f.seen == nil {
-		f.seen = map[flow.Identity]bool{}
-	}
-	who := flow.Identity{Sender: e.Sender, Person: e.Person}
-	e.Silent = f.seen[who]
-	f.seen[who] = true
-	if n := len(f.events); n > 0 {
-		e.Of, e.ID = e.ID, fmt.Sprintf("%s~%d", e.ID, n+1)
-	}
-	f.events = append(f.events, e)
-}
-
-func (p *play) byRules(e *event.Event, f *people2) (why error) {
-	if e.Type == mapping.Changed {
-		one, err := mapping.Native(*e)
-		if err == nil {
-			f.add(one)
-		}
-		return err
-	}
-	for _, m := range p.maps {
-		if !m.Takes(e.Source) {
-			continue
-		}
-		some, err := m.Map(*e)
-		why = errors.Join(why, err)
-		for _, one := range some {
-			f.add(one)
+	for _, e := range about {
+		if p.senders[e.Sender] == nil {
+			return nil, fmt.Errorf("line %d: sender %s is not defined", t.Line, e.Sender)
 		}
 	}
-	return why
-}
-
-func (p *play) byFlows(e *event.Event, f *people2) (why error) {
-	for _, prog := range p.flows {
-		if begins, moves := prog.Hears(e.Type, ""); !begins && !moves {
-			continue
-		}
-		t := &flow.Told{Event: *e}
-		main, is, err := prog.Main(t)
-		why = errors.Join(why, err)
-		others, err := prog.Others(t, nil)
-		why = errors.Join(why, err)
-		if is {
-			others = append([]flow.Identity{main}, others...)
-		}
-		for _, who := range others {
-			if !f.seen[who] {
-				one := *e
-				one.Sender, one.Person = who.Sender, who.Person
-				f.add(one)
-			}
-		}
+	switch {
+	case len(about) > 0:
+	case why != nil:
+		p.quiet(&t.Event, "", "it names nobody: "+why.Error())
+	default:
+		p.quiet(&t.Event, "", "no flow hears it, and no rule names anybody")
 	}
-	return why
+	return about, nil
 }

@@ -1,8 +1,10 @@
 package rehearsal
 
 import (
+	"context"
 	"fmt"
 
+	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/ingest"
@@ -11,7 +13,7 @@ import (
 )
 
 // hear takes in one thing that is told.
-func (p *play) hear(t Told) error {
+func (p *play) hear(ctx context.Context, t Told) error {
 	who := flow.Identity{Sender: t.Sender, Person: t.Person}
 	if t.word != nil { // recorded by somebody: it is no event
 		c := *t.word
@@ -19,7 +21,11 @@ func (p *play) hear(t Told) error {
 		p.learn(who, c.Update(who.Person))
 		return nil
 	}
-	for _, e := range p.about(t) {
+	about, err := p.about(ctx, t)
+	if err != nil {
+		return err
+	}
+	for _, e := range about {
 		p.told++
 		one := flow.Told{Event: e, Seq: p.told}
 		if s := p.sender(e.Sender); s != nil && e.Channel != "" {
@@ -41,21 +47,14 @@ func (p *play) one(t *flow.Told) error {
 			p.learn(flow.Identity{Sender: t.Sender, Person: t.Person}, u)
 		}
 	}
-	heard, moved := false, false
 	for _, prog := range p.flows {
 		begins, moves := prog.Hears(t.Type, t.Channel)
-		heard = heard || begins || moves
 		if !begins && !moves {
 			continue
 		}
-		did, err := p.flow(prog, t, begins, moves)
-		if err != nil {
+		if err := p.flow(prog, t, begins, moves); err != nil {
 			return fmt.Errorf("flow %s: %w", prog.Spec.ID, err)
 		}
-		moved = moved || did
-	}
-	if !heard && t.Channel == "" && t.Change == nil {
-		p.quiet(t, "", "no flow is for it, and it says nothing of a contact")
 	}
 	return nil
 }
@@ -68,8 +67,8 @@ func (p *play) reader(s *sender.Spec) func(string) policy.Keyword {
 	}
 }
 
-func (p *play) quiet(t *flow.Told, id, why string) {
-	p.report.Quiet = append(p.report.Quiet, Quiet{At: p.now, What: what(&t.Event), Flow: id, Why: why})
+func (p *play) quiet(e *event.Event, id, why string) {
+	p.report.Quiet = append(p.report.Quiet, Quiet{At: p.now, What: what(e), Flow: id, Why: why})
 }
 
 // what names an event.
@@ -80,19 +79,18 @@ func what(e *event.Event) string {
 	return fmt.Sprintf("%s %s of %s", e.Type, e.ID, e.Source)
 }
 
-// flow tells a flow of an event, and returns whether that began or moved
-// anything.
-func (p *play) flow(prog *flow.Program, t *flow.Told, begins, moves bool) (did bool, err error) {
+// flow tells a flow of an event.
+func (p *play) flow(prog *flow.Program, t *flow.Told, begins, moves bool) error {
 	var began flow.ID
 	if begins {
+		var err error
 		if began, err = p.begin(prog, t); err != nil {
-			return false, err
+			return err
 		}
-		did = began != flow.ID{}
 	}
 	who, is, err := prog.Main(t)
-	if !moves || !is || err != nil {
-		return did, nil // begin said what is wrong with it
+	if !moves || !is || err != nil { // naming, or begin, said what is wrong with it
+		return nil
 	}
 	for _, id := range p.runsOf(prog.Spec.ID, who) {
 		if id == began {
@@ -101,12 +99,11 @@ func (p *play) flow(prog *flow.Program, t *flow.Told, begins, moves bool) (did b
 		run := p.runs[id]
 		r, err := prog.Hear(id, *run, t, p.world(run.Identities))
 		if err != nil {
-			return did, err
+			return err
 		}
 		p.store(id, r, "")
-		did = did || r.Changed
 	}
-	return did, nil
+	return nil
 }
 
 // begin has an event begin a run, or be news for one that goes on. It returns
@@ -114,44 +111,40 @@ func (p *play) flow(prog *flow.Program, t *flow.Told, begins, moves bool) (did b
 func (p *play) begin(prog *flow.Program, t *flow.Told) (flow.ID, error) {
 	who, is, err := prog.Main(t)
 	if err != nil || !is {
-		if err != nil {
-			p.quiet(t, prog.Spec.ID, err.Error())
-		}
-		return flow.ID{}, nil
+		return flow.ID{}, nil // it is about somebody else, or naming said why it is about nobody
 	}
 	slot, is, err := prog.Slot(t, who, p.world([]flow.Identity{who}))
 	switch {
 	case err != nil:
-		p.quiet(t, prog.Spec.ID, err.Error())
+		p.quiet(&t.Event, prog.Spec.ID, err.Error())
 		return flow.ID{}, nil
 	case !is:
-		p.quiet(t, prog.Spec.ID, "its trigger is not for it")
+		p.quiet(&t.Event, prog.Spec.ID, "its trigger is not for it")
 		return flow.ID{}, nil
 	}
-	ids, err := p.identities(prog, t, who)
-	if err != nil {
-		p.quiet(t, prog.Spec.ID, err.Error())
-		return flow.ID{}, nil
-	}
+	ids := p.identities(prog, t, who)
 	id := flow.ID{Flow: prog.Spec.ID, Contact: p.people.key(who), Slot: slot}
 	r, err := prog.Begin(id, p.runs[id], p.memories[memoryOf{id.Flow, id.Contact}], ids, t, p.world(ids))
 	if err != nil {
 		return flow.ID{}, err
 	}
 	if news := r.Changed && r.Run != nil && r.Run.Seen == t.Seq; !r.Started && !news && r.Why != "" {
-		p.quiet(t, prog.Spec.ID, r.Why)
+		p.quiet(&t.Event, prog.Spec.ID, r.Why)
 	}
 	p.store(id, r, what(&t.Event))
 	return id, nil
 }
 
 // identities are whom an event is about as all senders know them, the main one
-// first.
-func (p *play) identities(prog *flow.Program, t *flow.Told, who flow.Identity) ([]flow.Identity, error) {
-	r := p.people.record(who)
-	others, err := prog.Others(t, &r)
+// first. One that can't be found out costs the others nothing.
+func (p *play) identities(prog *flow.Program, t *flow.Told, who flow.Identity) []flow.Identity {
+	var known *contact.Record
+	if r, is := p.people.records[who]; is {
+		known = &r
+	}
+	others, err := prog.Others(t, known)
 	if err != nil {
-		return nil, err
+		p.quiet(&t.Event, prog.Spec.ID, "also: "+err.Error())
 	}
 	ids := []flow.Identity{who}
 	for _, o := range others {
@@ -159,5 +152,5 @@ func (p *play) identities(prog *flow.Program, t *flow.Told, who flow.Identity) (
 			ids = append(ids, o)
 		}
 	}
-	return ids, nil
+	return ids
 }

@@ -93,6 +93,9 @@ func (p *play) wording(m *Message, send *flow.Send) (*message.Wording, error) {
 		return nil, err
 	}
 	a := message.Author{Origin: "flow", FlowType: prog.Spec.Type, SenderChoice: run.Choice}
+	if send.Sender != "" { // the step names it
+		a.SenderChoice = ""
+	}
 	says, err := message.NewWording(a, send.Message, t)
 	if err != nil {
 		return nil, err

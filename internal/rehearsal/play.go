@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/crm"
 	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/job"
 )
@@ -35,6 +36,7 @@ func (s *Stage) Play(ctx context.Context, script *Script, o Options) (*Report, e
 	}
 	p.now = script.From()
 	p.report.From = p.now
+	p.names = p.naming()
 	last := p.now
 	for _, t := range script.Told {
 		last = t.Arrives
@@ -48,6 +50,9 @@ func (s *Stage) Play(ctx context.Context, script *Script, o Options) (*Report, e
 	if err := p.people.enter(o.Contacts, slices.Sorted(maps.Keys(s.senders)), p.now); err != nil {
 		return nil, err
 	}
+	for _, who := range p.people.sorted() { // flows see whom they follow when they are applied
+		p.tellFollowers(who)
+	}
 	if err := p.play(ctx, script.Told); err != nil {
 		return nil, err
 	}
@@ -58,6 +63,7 @@ func (s *Stage) Play(ctx context.Context, script *Script, o Options) (*Report, e
 type play struct {
 	*Stage
 	people   *people
+	names    *crm.Naming
 	agenda   agenda
 	deeds    []func() error // to be done in this moment, in order
 	fates    []Fate
@@ -97,7 +103,7 @@ func (p *play) play(ctx context.Context, told []Told) error {
 			}
 			t := told[0]
 			told, p.now, p.happened = told[1:], t.Arrives, t.Arrives
-			p.deed(func() error { return p.hear(t) })
+			p.deed(func() error { return p.hear(ctx, t) })
 		case due && !at.After(p.until):
 			p.now = at
 			p.deeds = append(p.deeds, p.agenda.take().do)

@@ -25,10 +25,11 @@ const senders = `
 {kind: Sender, id: text, channel: sms, account: "+4759440000", account_sid: AC00000000000000000000000000000000, credential: "env:X", number_type: outside_us, timezone: UTC}
 `
 
-const contacts = `id,sender,name,last_inbound,sms_consent
-7,shop,Ada,2026-11-22T08:00:00Z,
-8,shop,Bo,2026-11-22T08:00:00Z,
-+4799999907,text,Ada,,true
+const contacts = `id,sender,name,last_inbound,sms_consent,labels
+7,shop,Ada,2026-11-22T08:00:00Z,,old
+8,shop,Bo,2026-11-22T08:00:00Z,,
+9,shop,Cy,2026-11-22T08:00:00Z,,old
++4799999907,text,Ada,,true,
 `
 
 func stage(t *testing.T, docs string) *Stage {
@@ -124,6 +125,15 @@ func TestPlay(t *testing.T) {
 		{"a call that fails", begin + "steps: [{id: hook, webhook: {endpoint: crm, data: {n: '1'}}}, {branch: [{when: 'steps.hook.state == \"failed\"', do: [{id: sorry, end: true}]}]}]\n---\n{kind: Endpoint, id: crm, url: 'https://crm.example/', secrets: ['env:X']}\n",
 			told("09:00:00", "1", "go", ada) + `{"outcome":"failed","step":"hook","after":"1m"}`,
 			"09:00:00 start; 09:00:00 hook webhook failed; 09:01:00 steps-2 branch; 09:01:00 sorry end; 09:01:00 done", ""},
+		{"a label begins another flow", begin + "steps: [{id: tag, set: {labels: {vip: true}}}]\n---\n{kind: Flow, id: g, type: automation, sender: shop, trigger: {label: {added: vip}}, steps: [{id: hi, send: {text: hello}}]}\n",
+			told("09:00:00", "1", "go", ada),
+			"09:00:00 start; 09:00:00 tag set; 09:00:00 done | 09:00:00 start; 09:00:00 hi send sent; 09:00:00 done", "hello: sent"},
+		{"a label that was there before begins nothing, a new one does", "{kind: Flow, id: g, type: automation, sender: shop, trigger: {segment: {labels: [old]}}, steps: [{id: hi, send: {text: 'hello {{.name}}'}}]}\n",
+			did("09:00:00", "reaction", "") + told("09:10:00", "1", "carillon.contact.changed", `{"sender":"shop","contact":"8","labels":{"old":true}}`) + told("09:20:00", "2", "carillon.contact.changed", `{"sender":"shop","contact":"9","labels":{"old":true}}`),
+			"09:10:00 start; 09:10:00 hi send sent; 09:10:00 done", "hello Bo: sent"},
+		{"a date of the contact", "{kind: Flow, id: g, type: automation, sender: shop, trigger: {date: {field: contact.attributes.renewal, offset: -1d, at: '10:00'}}, steps: [{id: hi, send: {text: 'soon'}}]}\n",
+			did("09:00:00", "reaction", "") + told("09:10:00", "1", "carillon.contact.changed", `{"sender":"shop","contact":"8","attributes":{"renewal":"2026-11-24"}}`) + told("09:20:00", "2", "carillon.contact.changed", `{"sender":"shop","contact":"8","attributes":{"renewal":"2026-11-23"}}`),
+			"09:10:00 gather; 09:20:00 moved; 10:00:00 start; 10:00:00 hi send sent; 10:00:00 done", "soon: sent"},
 		{"one flow starts another and stops a third", begin + "steps: [{start: g}, {wait: {for: 1h}}, {stop: g}]\n---\n{kind: Flow, id: g, type: automation, sender: shop, contact: event.data.psid, trigger: {events: [never]}, steps: [{id: w, wait: {for: 1d}}]}\n",
 			told("09:00:00", "1", "go", ada),
 			"09:00:00 start; 09:00:00 steps-1 start; 09:00:00 steps-2 wait; 10:00:00 steps-3 stop; 10:00:00 done | 09:00:00 start; 09:00:00 w wait; 10:00:00 stopped", ""},
@@ -165,7 +175,7 @@ func TestQuiet(t *testing.T) {
 	for _, q := range r.Quiet {
 		got = append(got, q.What+": "+q.Why)
 	}
-	want := []string{"go 2 of crm: once for each contact: there was one", "gone 3 of crm: it names nobody", "go 4 of crm: it names nobody"}
+	want := []string{"go 2 of crm: once for each contact: there was one", "gone 3 of crm: no flow hears it", "go 4 of crm: it names nobody: flow f: contact"}
 	if len(got) != len(want) || !slices.EqualFunc(got, want, strings.HasPrefix) {
 		t.Errorf("%q, want %q", got, want)
 	}

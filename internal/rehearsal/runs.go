@@ -14,7 +14,7 @@ import (
 
 // world is what is known at this moment of somebody as all senders know them.
 func (p *play) world(ids []flow.Identity) flow.World {
-	w := flow.World{Now: p.now, Contacts: map[string]contact.Record{}, Senders: p.sender, Zone: p.zones.Load}
+	w := flow.World{Now: p.now, Since: p.report.From, Contacts: map[string]contact.Record{}, Senders: p.sender, Zone: p.zones.Load}
 	for _, id := range ids {
 		if r, known := p.people.records[id]; known {
 			w.Contacts[id.Sender] = r
@@ -161,7 +161,7 @@ func (p *play) start(id flow.ID, e flow.Effect) error {
 	t := p.runs[id].Told()
 	prog := p.program(e.Flow)
 	if prog == nil {
-		p.quiet(&t, e.Flow, "flow "+id.Flow+" starts it, and it is not defined here")
+		p.quiet(&t.Event, e.Flow, "flow "+id.Flow+" starts it, and it is not defined here")
 		return nil
 	}
 	_, err := p.begin(prog, &t)
@@ -210,15 +210,21 @@ func (p *play) learn(who flow.Identity, u contact.Update) {
 	if !p.people.learn(who, u) {
 		return
 	}
-	p.changes++
-	seq := p.changes
 	waiting := p.waits[who]
 	delete(p.waits, who)
 	for _, look := range waiting {
 		p.deed(look)
 	}
+	p.tellFollowers(who)
+}
+
+// tellFollowers tells the flows that follow contacts that somebody is another
+// now.
+func (p *play) tellFollowers(who flow.Identity) {
+	p.changes++
+	seq := p.changes
 	for _, prog := range p.flows {
-		if prog.Follows() {
+		if prog.Follows() && concerns(prog.Spec, who.Sender) {
 			p.deed(func() error { return p.changed(prog, who, seq) })
 		}
 	}
@@ -245,4 +251,18 @@ func (p *play) changed(prog *flow.Program, who flow.Identity, seq uint64) error 
 		p.store(id, r, "")
 	}
 	return nil
+}
+
+// concerns tells whether contacts of a sender may be a flow's.
+func concerns(s *flow.Spec, sender string) bool {
+	if s.Sender == sender || s.Sender == flow.Auto {
+		return true
+	}
+	for _, id := range s.Owners {
+		if id == sender {
+			return true
+		}
+	}
+	_, also := s.Also[sender]
+	return also
 }
