@@ -45,7 +45,7 @@ func rooms() map[string]level {
 		"internal/audit": way, "internal/story": way, "internal/lease": way, "internal/access": way,
 		"internal/use": way, "internal/errand": way, "internal/journal": way, "internal/idempotency": way, "internal/ingest": way,
 		"internal/webhook": way, "internal/receipt": way, "internal/mapping": way, "internal/crm": way, "internal/label": way,
-		"internal/run": way, "internal/rehearsal": way,
+		"internal/run": way, "internal/steering": way, "internal/rehearsal": way,
 
 		"internal/channel/meta": adapter, "internal/channel/wire": adapter, "internal/channel/twilio": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
 		"internal/outcome": way,
