@@ -137,15 +137,10 @@ func (r *Run) idle() bool { return r.State == Done && r.Why == whyNothing }
 // a later moment would say otherwise the run before notes that the event came.
 func (b *beginning) nothing(old *Run, why string) Result {
 	out := Result{Run: old, Memory: b.m, Changed: b.m != nil, Why: why}
-	if old == nil {
-		return out
-	}
-	r := *old
-	if b.p.after > 0 && b.t.Seq > r.Seen {
-		r.Seen, out.Changed = b.t.Seq, true
-	}
-	if out.Changed {
-		r.Owes, out.Run = unsettled(old.Owes), &r
+	if old != nil && b.p.after > 0 && b.t.Seq > old.Seen {
+		r := *old
+		r.Seen, r.Owes = b.t.Seq, unsettled(old.Owes)
+		out.Run, out.Changed = &r, true
 	}
 	return out
 }
@@ -160,7 +155,7 @@ func (b *beginning) start(old *Run) Result {
 		}
 	}
 	s := b.scope(&r)
-	r.Sender, r.Choice = b.p.sender(s, b.ids)
+	r.Sender, r.Choice = b.p.sender(s, b.t, b.ids)
 	x := b.p.turn(b.id, r, b.w)
 	if !b.due.IsZero() {
 		x.r.State, x.r.Due = Gathering, b.due
@@ -197,7 +192,7 @@ func (b *beginning) news(old *Run) Result {
 	x := b.p.turn(b.id, *old, b.w)
 	x.r.Seen, x.changed = b.t.Seq, true
 	gathers := old.State == Gathering
-	at, _ := x.s.event["time"].(time.Time)
+	at, _ := x.s.happened()["time"].(time.Time)
 	if (gathers || b.p.Spec.Reentry.Key != "") && !b.t.Time.Before(at) {
 		x.r.Identities = b.ids
 		x.s.event, x.r.Event = b.event, stored(b.event)
@@ -229,8 +224,8 @@ func (x *turn) gathered() {
 
 // begin asks the criteria and takes their steps; false: none of them holds.
 func (x *turn) begin(before *Last) bool {
-	typ, _ := x.s.event["type"].(string)
-	at, _ := x.s.event["time"].(time.Time)
+	typ, _ := x.s.happened()["type"].(string)
+	at, _ := x.s.happened()["time"].(time.Time)
 	x.s.changes = x.p.compare(x.s, before, at)
 	var held []criterion
 	for _, k := range x.p.criteria {
@@ -266,19 +261,21 @@ func (x *turn) begin(before *Last) bool {
 }
 
 // sender returns whom messages go out from, and how that was found.
-func (p *Program) sender(s *scope, ids []Identity) (id, choice string) {
-	switch p.Spec.Sender {
-	case RecordOwner:
+func (p *Program) sender(s *scope, t *Told, ids []Identity) (id, choice string) {
+	switch {
+	case p.Spec.Sender == RecordOwner:
 		id, _ = p.from(s)
 		return id, RecordOwner
-	case Auto:
+	case p.Spec.Sender == Auto && t.Channel != "":
+		return t.Sender, Auto
+	case p.Spec.Sender == Auto:
 		return s.wroteLast(ids), Auto
 	}
 	return p.Spec.Sender, ""
 }
 
-// wroteLast returns where the contact wrote: just now, or else last; the first
-// sender where it never did.
+// wroteLast returns where the contact wrote last, the first sender where it
+// never did.
 func (s *scope) wroteLast(ids []Identity) string {
 	best, at := "", time.Time{}
 	for _, id := range ids {

@@ -10,6 +10,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/pkg/policy"
+	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
 // TestReentry: how often a contact goes through, at both sides of each limit.
@@ -212,14 +213,52 @@ func TestMainIdentity(t *testing.T) {
 	}
 }
 
-// TestSenders: how a run finds its sender; without one its messages are
-// blocked, and the run says so.
+// TestSenders: how a run finds its sender. Without one its messages are
+// blocked, the run says why, and what is sent otherwise by another goes out.
 func TestSenders(t *testing.T) {
 	t.Parallel()
 	s := play(t, "sender: auto\nalso: {a: event.data.a, b: event.data.b}\ntrigger: {events: [x]}\nsteps: [{send: {text: t}}]")
 	s.contacts["b"] = contact.Record{LastInbound: noon()}
 	s.tell("x", `{"a":"1","b":"2"}`)
-	if _, r := s.only(); r.Sender != "b" || r.Identities[0].Sender != "a" || s.asked[0].Identity != (Identity{"b", "2"}) {
-		t.Errorf("%+v", r)
+	if _, r := s.only(); r.Sender != "b" || r.Choice != Auto || r.Identities[0].Sender != "a" || s.asked[0].Identity != (Identity{"b", "2"}) {
+		t.Errorf("where it wrote last: %+v", r)
 	}
+	s = play(t, "sender: auto\ntype: auto_reply\nalso: {b: \"'2'\"}\ntrigger: {inbound: [message]}\nsteps: [{send: {text: t}}]")
+	s.contacts["b"] = contact.Record{LastInbound: noon()}
+	s.hear(wrote("x", 1, noon()))
+	if _, r := s.only(); r.Sender != "shop" {
+		t.Errorf("where it wrote: %+v", r)
+	}
+	const owned = "sender: record_owner\nowner: event.data.owner\nowners: {kari: kari-sms}\ncontact: event.data.phone\nalso: {shop: event.data.psid}\ntrigger: {events: [x]}\nsteps: [{id: s, send: {text: t, otherwise: [{text: t, sender: shop}]}}]"
+	for owner, want := range map[string]string{"kari": "start send", "ola": "start send:blocked send"} {
+		s = play(t, owned)
+		s.tell("x", `{"psid":"7","phone":"+47","owner":"`+owner+`"}`)
+		_, r := s.only()
+		if got := s.did(); got != want || r.Choice != RecordOwner || len(r.Path) > 2 && r.Path[1].Reason != reason.SenderUnresolved {
+			t.Errorf("%s: %s, %+v", owner, got, r)
+		}
+	}
+}
+
+// TestTimeoutThatNobodyWoke: what came before the end of a wait counts, and
+// what came after it does not, whenever it is taken in.
+func TestTimeoutThatNobodyWoke(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[time.Duration]string{time.Hour - 1: "start wait event set done", time.Hour: "start wait timeout done"} {
+		s := play(t, "trigger: {events: [a]}\nsteps: [{wait: {events: [b], timeout: 1h, then: [{set: {labels: {x: true}}}]}}]")
+		s.tell("a", of("7", ""))
+		s.now = noon().Add(5 * time.Hour)
+		e := deal("b", "b", of("7", ""))
+		e.Time = noon().Add(at)
+		s.hear(&Told{Event: e, Seq: 9})
+		if got := s.did(); got != want {
+			t.Errorf("%s: %s", at, got)
+		}
+	}
+	s := play(t, "trigger: {events: [a]}\nsteps: [{wait: {events: [b], timeout: 1h, then: [{set: {labels: {x: true}}}]}}]")
+	s.tell("a", of("7", ""))
+	e := deal("b", "b", of("7", ""))
+	e.Time = noon().Add(2 * time.Hour) // by a clock that is ahead
+	s.hear(&Told{Event: e, Seq: 9})
+	s.wantDid("start wait event set done")
 }

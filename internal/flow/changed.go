@@ -121,7 +121,7 @@ func (p *Program) compare(s *scope, before *Last, at time.Time) *changes {
 	}
 	var about map[string]any
 	for _, path := range p.paths {
-		from := s.event
+		from := s.happened()
 		if path[0] == "contact" {
 			if about == nil {
 				about = s.contact()

@@ -15,7 +15,7 @@ type Memory struct {
 // Result is a run after something happened. Nothing of it counts before it is
 // stored, with the memory where there is one, at once.
 type Result struct {
-	Run     *Run    // nil: there is none, and none begins
+	Run     *Run    // nil: there is none, and none begins; the very one that was given where the memory alone changed
 	Memory  *Memory // nil: nothing is to be remembered
 	Changed bool    // false: what is stored already says the same
 	Started bool

@@ -24,8 +24,9 @@ func (s *stage) changed(seq uint64) {
 		s.t.Fatalf("slot: %t, %v", ok, err)
 	}
 	id := ID{Flow: "f", Contact: keyOf(who), Slot: slot}
-	res, err := s.p.Changed(id, s.run(id), s.memory(id.Contact), []Identity{who}, seq, s.world())
-	s.keep(id, res, err)
+	s.take(id, func(r *Run) (Result, error) {
+		return s.p.Changed(id, r, s.memory(id.Contact), []Identity{who}, seq, s.world())
+	})
 }
 
 func labelled(at time.Time, labels ...string) contact.Record {

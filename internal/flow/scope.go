@@ -13,8 +13,9 @@ import (
 
 // scope is what the expressions of a flow see. What nobody reads is not made.
 type scope struct {
-	event   map[string]any
-	run     *Run // nil: before there is one
+	raw     json.RawMessage // of the run's event, while nobody has read it
+	event   map[string]any  // see happened
+	run     *Run            // nil: before there is one
 	id      ID
 	who     Identity
 	w       *World
@@ -30,7 +31,7 @@ func (s *scope) ResolveName(name string) (any, bool) {
 		if s.news != nil {
 			return s.news, true
 		}
-		return s.event, true
+		return s.happened(), true
 	case "contact":
 		return s.contact(), true
 	case "steps":
@@ -45,6 +46,14 @@ func (s *scope) ResolveName(name string) (any, bool) {
 
 // Parent returns none.
 func (s *scope) Parent() cel.Activation { return nil }
+
+// happened is the event that the run is about.
+func (s *scope) happened() map[string]any {
+	if s.event == nil {
+		s.event = restored(s.raw)
+	}
+	return s.event
+}
 
 // contact is who the flow is about. What is not known of them is not there.
 func (s *scope) contact() map[string]any {
@@ -82,7 +91,7 @@ func (s *scope) steps() map[string]any {
 // waited for is compared, event is that one.
 func (s *scope) ran() map[string]any {
 	if s.run == nil {
-		return map[string]any{"event": s.event, "visits": map[string]any{}}
+		return map[string]any{"event": s.happened(), "visits": map[string]any{}}
 	}
 	visits := map[string]any{}
 	for at, n := range s.run.Visits {
@@ -91,7 +100,7 @@ func (s *scope) ran() map[string]any {
 			visits[s.code[at].step] = max(before, int64(n))
 		}
 	}
-	return map[string]any{"id": s.id.String(), "started": s.run.StartedAt, "visits": visits, "event": s.event}
+	return map[string]any{"id": s.id.String(), "started": s.run.StartedAt, "visits": visits, "event": s.happened()}
 }
 
 // evaluation returns where expressions are evaluated.

@@ -31,8 +31,9 @@ const (
 // subject, time, extensions, data; with a keyword's trigger also keyword and
 // language) and contact (id, sender, channel, name, timezone, labels,
 // attributes, opted_out, last_inbound); in steps also over steps, the outcomes
-// of earlier ones by their id, and run (id, started, visits). Durations are
-// Go's, or days and weeks as in 7d and 2w.
+// of earlier ones by their id, and run (id, started, visits by step, and event,
+// for where event is one that is waited for). Durations are Go's, or days and
+// weeks as in 7d and 2w.
 type Spec struct {
 	Kind    string            `yaml:"kind" json:"kind"`
 	ID      string            `yaml:"id" json:"id"`

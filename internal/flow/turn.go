@@ -42,7 +42,7 @@ func (p *Program) turn(id ID, r Run, w World) *turn {
 	if len(r.Identities) > 0 {
 		x.s.who = r.Identities[0]
 	}
-	x.s.event = restored(r.Event)
+	x.s.raw = r.Event
 	return x
 }
 
@@ -135,7 +135,7 @@ func (x *turn) hear(t *Told) {
 	}
 	for i := range x.r.Threads {
 		th := &x.r.Threads[i]
-		if th.Event && x.takes(&x.p.code[th.At], t, told) {
+		if th.Event && x.inTime(th, t) && x.takes(&x.p.code[th.At], t, told) {
 			x.visit(Visit{Step: x.p.code[th.At].step, Did: "event", What: string(t.Type)})
 			x.leave(th, x.p.code[th.At].then)
 		}
@@ -148,6 +148,17 @@ func (x *turn) hear(t *Told) {
 type hearingOf struct {
 	t    *Told
 	told map[string]any
+}
+
+// inTime tells whether an event came before the line's waiting ended, though
+// nobody may have woken the run then. A teller's clock that is ahead of ours
+// makes nothing late.
+func (x *turn) inTime(th *Thread, t *Told) bool {
+	at := t.Time
+	if at.After(x.w.Now) {
+		at = x.w.Now
+	}
+	return at.Before(th.Due)
 }
 
 func (x *turn) takes(in *instruction, t *Told, told map[string]any) bool {
