@@ -64,6 +64,8 @@ func tries() map[string]try {
 		"GET /v1/broadcasts/{id}/audit":         {viewer, hidden, "/v1/broadcasts/menu-SENDER/audit", ""},
 		"GET /v1/broadcasts/{id}/audit#members": {viewer, hidden, "/v1/broadcasts/menu-SENDER/audit?bucket=pending", ""},
 		"GET /v1/broadcasts/{id}/forecast":      {viewer, hidden, "/v1/broadcasts/menu-SENDER/forecast", ""},
+		"GET /v1/flows/{id}/audit":              {viewer, hidden, "/v1/flows/order-SENDER/audit", ""},
+		"GET /v1/flows/{id}/audit#members":      {viewer, hidden, "/v1/flows/order-SENDER/audit?bucket=pending", ""},
 		"GET /v1/policy":                        {viewer, forAll, "/v1/policy", ""},
 		"POST /v1/policy/diff":                  {viewer, lacks, "/v1/policy/diff", `{"from":"2026-11-22","to":"2026-11-23"}`},
 		"GET /v1/jobs/{job}":                    {viewer, hidden, "/v1/jobs/JOB", ""},
@@ -163,6 +165,7 @@ func (h *house) deadJob(t *testing.T, sender string) job.ID {
 	if err != nil {
 		t.Fatal(err)
 	}
+	must(c.Apply(ctx, "f.yaml", strings.NewReader(flowYAML("order-"+sender, sender))))(t)
 	must(c.Apply(ctx, "e.yaml", strings.NewReader(endpointYAML(sender))))(t)
 	id := h.jobOf(b.Source(), "7")
 	h.move(t, id, ledger.Record{State: job.Blocked, From: job.Pending, Reason: reason.WindowClosed, Rule: "standard_window"})

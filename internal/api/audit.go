@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/audit"
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/contact"
@@ -29,17 +30,25 @@ func (s *Server) audit(a *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(a, http.StatusOK, wireAudit(b, rep))
+	return writeJSON(a, http.StatusOK, wireAudit(b.State, rep))
 }
 
 // members lists one bucket of an audience, in send order.
 func (s *Server) members(a *answer, r *http.Request, b *broadcast.Broadcast, bucket job.Bucket) error {
-	if !slices.Contains(job.Buckets(), bucket) {
-		return badRequest(fmt.Sprintf("bucket %q: want one of %s", bucket, strings.Join(bucketNames(), ", ")))
+	if err := checkBucket(bucket); err != nil {
+		return err
 	}
+	return s.ofBucket(a, r, bucket, func(member func(audit.Member) error) error {
+		_, err := s.Auditor.Run(r.Context(), b, member)
+		return err
+	})
+}
+
+// ofBucket lists those of whom each tells that are in a bucket.
+func (s *Server) ofBucket(a *answer, r *http.Request, bucket job.Bucket, each func(func(audit.Member) error) error) error {
 	return s.list(a, r, func(emit func(any) error) error {
 		some := make([]audit.Member, 0, chunk)
-		_, err := s.Auditor.Run(r.Context(), b, func(m audit.Member) error {
+		err := each(func(m audit.Member) error {
 			if m.Bucket != bucket {
 				return nil
 			}
@@ -54,6 +63,38 @@ func (s *Server) members(a *answer, r *http.Request, b *broadcast.Broadcast, buc
 		}
 		return s.emitMembers(r.Context(), some, emit)
 	})
+}
+
+func checkBucket(b job.Bucket) error {
+	if !slices.Contains(job.Buckets(), b) {
+		return badRequest(fmt.Sprintf("bucket %q: want one of %s", b, strings.Join(bucketNames(), ", ")))
+	}
+	return nil
+}
+
+// flowAudit is audit for a flow. An earlier version of it may have had senders
+// that the caller does not see.
+func (s *Server) flowAudit(a *answer, r *http.Request) error {
+	id, sees := r.PathValue("id"), access.Of(r.Context()).Sees
+	f, _, err := s.Defs.Flow(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if q := r.URL.Query(); q.Has("bucket") {
+		bucket := job.Bucket(q.Get("bucket"))
+		if err := checkBucket(bucket); err != nil {
+			return err
+		}
+		return s.ofBucket(a, r, bucket, func(member func(audit.Member) error) error {
+			_, err := s.Auditor.Flow(r.Context(), id, sees, member)
+			return err
+		})
+	}
+	parts, err := s.Auditor.Flow(r.Context(), id, sees, nil)
+	if err != nil {
+		return err
+	}
+	return writeJSON(a, http.StatusOK, wireFlowAudit(f.State, parts))
 }
 
 func bucketNames() []string {

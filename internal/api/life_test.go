@@ -14,6 +14,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/event"
+	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/receipt"
@@ -88,6 +89,8 @@ func TestLife(t *testing.T) {
 	lifeOfSender(t, c)
 	src := lifeOfBroadcast(t, h, c)
 	lifeOfDead(t, h, c, src)
+
+	lifeOfFlow(t, h, c)
 
 	lifeOfToken(t, h, c)
 
@@ -390,6 +393,36 @@ func lifeOfDoubt(t *testing.T, h *house, c *client.Client, src job.Source) {
 	likely.State = "blocked"
 	if _, err := c.Redrive(ctx, client.HandleRequest{Filter: &likely}); err == nil || !strings.Contains(err.Error(), `state "blocked": only what is unknown can be likely not sent`) {
 		t.Errorf("a filter that can pick nothing: %v", err)
+	}
+}
+
+// lifeOfFlow plans two messages of a flow, of which one is blocked, and asks for
+// its account and for the story of one.
+func lifeOfFlow(t *testing.T, h *house, c *client.Client) {
+	t.Helper()
+	ctx := t.Context()
+	must(c.Apply(ctx, "order.yaml", strings.NewReader(flowYAML("order", "bakery"))))(t)
+	if a := must(c.FlowAudit(ctx, "order"))(t); !a.Balanced || a.Audience != 0 || len(a.Parts) != 0 {
+		t.Errorf("audit of a flow that sent nothing: %+v", a)
+	}
+	src := job.Source{Month: "202611", Sender: "bakery", Name: flow.ID{Flow: "order", Slot: flow.SlotOf("x")}.Source(flow.Place{Version: 1, At: 0, Visit: 1})}
+	ada, bob := h.jobOf(src, "psid-ada-900001"), h.jobOf(src, "psid-bob-900002")
+	h.move(t, ada, ledger.Record{State: job.Pending, From: job.Pending, Planned: true})
+	seq := h.move(t, bob, ledger.Record{State: job.Pending, From: job.Pending, Planned: true})
+	h.move(t, bob, ledger.Record{State: job.Blocked, From: job.Pending, Prev: seq, Reason: reason.OptedOut})
+	a := must(c.FlowAudit(ctx, "order"))(t)
+	if !a.Balanced || a.State != "running" || a.Audience != 2 || a.Blocked != 1 || a.Pending != 1 || a.ByReason[reason.OptedOut] != 1 {
+		t.Errorf("audit of a flow: %+v", a)
+	}
+	if len(a.Parts) != 1 || a.Parts[0].Month != "202611" || a.Parts[0].Sender != "bakery" || a.Parts[0].Account.Audience != 2 {
+		t.Errorf("its parts: %+v", a.Parts)
+	}
+	if got := all(t, c.FlowAuditMembers(ctx, "order", "blocked")); len(got) != 1 || got[0].Job != bob.String() || got[0].Reason != reason.OptedOut {
+		t.Errorf("its blocked: %+v", got)
+	}
+	s := must(c.Job(ctx, bob.String()))(t)
+	if s.Flow != "order" || s.Step == "" || s.State != "blocked" || s.Broadcast != "" || len(s.Steps) != 2 {
+		t.Errorf("story of a flow's message: %+v", s)
 	}
 }
 

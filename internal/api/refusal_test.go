@@ -113,7 +113,7 @@ func TestRefusals(t *testing.T) {
 		"bucket that is none":      {"GET", "/v1/broadcasts/draft/audit?bucket=held", "", 400, `bucket "held": want one of sent, blocked, failed, unknown, cancelled, expired, pending`},
 		"bucket without a name":    {"GET", "/v1/broadcasts/draft/audit?bucket=", "", 400, `bucket "": want one of sent, blocked, failed, unknown, cancelled, expired, pending`},
 		"job that is none":         {"GET", "/v1/jobs/x", "", 400, `job id "x": want MONTH.PART.SENDER.CONTACT.SOURCE, as audit, dead and why print it`},
-		"job of no broadcast":      {"GET", "/v1/jobs/" + someJob, "", 404, "job " + someJob + ": no broadcast has that job"},
+		"job of no broadcast":      {"GET", "/v1/jobs/" + someJob, "", 404, "job " + someJob + ": no broadcast or flow has that job"},
 		"contact of whom":          {"GET", "/v1/contacts?id=1", "", 400, "sender: want the id of the sender that knows the contact"},
 		"contact without an id":    {"GET", "/v1/contacts?sender=shop", "", 400, "id: want the platform's id of a contact, 1 to 256 bytes without spaces or slashes"},
 		"contact of no sender":     {"GET", "/v1/contacts?sender=none&id=1", "", 404, "sender none: not found"},

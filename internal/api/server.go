@@ -125,6 +125,7 @@ const (
 	toJob                    // {job} is a job's
 	toQuery                  // the parameter sender
 	toEndpoint               // {id} is an endpoint's
+	toFlow                   // {id} is a flow's
 	toSeveral                // the handler passes over, or refuses, what is out of scope
 )
 
@@ -165,6 +166,7 @@ func (s *Server) routes() []route {
 		{get, "/v1/broadcasts/{id}/progress", nil, viewer, toBroadcast, s.progress},
 		{get, "/v1/broadcasts/{id}/audit", []string{"bucket"}, viewer, toBroadcast, s.audit},
 		{get, "/v1/broadcasts/{id}/forecast", nil, viewer, toBroadcast, s.forecast},
+		{get, "/v1/flows/{id}/audit", []string{"bucket"}, viewer, toFlow, s.flowAudit},
 		{get, "/v1/policy", nil, viewer, toNobody, s.policy},
 		{post, "/v1/policy/diff", nil, viewer, toSeveral, s.policyDiff}, // it changes nothing
 		{get, "/v1/jobs/{job}", nil, viewer, toJob, s.job},

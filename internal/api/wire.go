@@ -8,6 +8,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/label"
 	"github.com/carillon-dev/carillon/internal/lane"
@@ -162,11 +163,21 @@ func count(p *client.Progress, c ledger.Counts, closing job.State) {
 	}
 }
 
-func wireAudit(b *broadcast.Broadcast, r audit.Report) client.Audit {
+// wireFlowAudit is the account of a flow, which stands as a broadcast would.
+func wireFlowAudit(life flow.Life, parts []audit.Part) client.FlowAudit {
+	state := map[flow.Life]broadcast.State{flow.Active: broadcast.Running, flow.Paused: broadcast.Paused, flow.Deleted: broadcast.Cancelled}[life]
+	out := client.FlowAudit{Audit: wireAudit(state, audit.Sum(parts)), Parts: make([]client.AuditPart, len(parts))}
+	for i, p := range parts {
+		out.Parts[i] = client.AuditPart{Month: p.Month, Part: p.Part, Sender: p.Sender, Account: wireAudit(state, p.Report)}
+	}
+	return out
+}
+
+func wireAudit(state broadcast.State, r audit.Report) client.Audit {
 	out := client.Audit{
 		Audience: r.Audience, Sent: r.Buckets[job.InSent], Blocked: r.Buckets[job.InBlocked], Failed: r.Buckets[job.InFailed],
 		Unknown: r.Buckets[job.InUnknown], Cancelled: r.Buckets[job.InCancelled], Expired: r.Buckets[job.InExpired],
-		Pending: r.Buckets[job.InPending], ByReason: r.ByReason, Balanced: r.Balanced(), State: string(b.State),
+		Pending: r.Buckets[job.InPending], ByReason: r.ByReason, Balanced: r.Balanced(), State: string(state),
 		Frozen: r.Frozen, Held: r.Held, Claimed: r.Claimed, Doubtful: r.Doubtful, Problems: r.Problems, LedgerSeq: r.Seq,
 		Delivered: r.Delivered, Read: r.Read,
 		LikelyNotSent: r.Likely, RedrivenByStandingOrder: r.Redriven,
@@ -188,6 +199,9 @@ func wireStory(s story.Story) client.Story {
 	}
 	for i, st := range s.Steps {
 		out.Steps[i] = client.Step{At: st.At, What: st.What, Text: st.Text, Seq: st.Seq, Record: wireRecord(st.Record)}
+	}
+	if e := s.Errand; e != nil {
+		out.Flow, out.Run, out.Step = e.Flow, e.Run, e.Step
 	}
 	if s.Now != nil {
 		n := client.Now(*s.Now)

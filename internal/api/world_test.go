@@ -26,6 +26,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/engine"
+	"github.com/carillon-dev/carillon/internal/errand"
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/gate"
@@ -42,6 +43,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/outcome"
 	"github.com/carillon-dev/carillon/internal/outlet"
 	"github.com/carillon-dev/carillon/internal/receipt"
+	"github.com/carillon-dev/carillon/internal/run"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/secret"
 	"github.com/carillon-dev/carillon/internal/story"
@@ -192,6 +194,10 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 	if err != nil {
 		return err
 	}
+	runs, err := run.Open(ctx, e.NATS, streams, names)
+	if err != nil {
+		return err
+	}
 	labels, err := label.Open(ctx, streams, names)
 	if err != nil {
 		return err
@@ -199,7 +205,7 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 	h.config = api.Config{
 		Defs: defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Desk: h.desk, CRM: &crm.Intake{Defs: defs, Desk: h.desk, Cache: mapping.NewCache(), Flows: h.known.Hearing}, Scheduler: sched,
 		Auditor: &audit.Auditor{Audiences: audiences, Ledger: h.ledger, Tally: h.tally, Witness: h.witness}, Dead: dead, Witness: h.witness,
-		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g, Witness: h.witness}, Feed: &outcome.Feed{JS: e.JetStream, Ledger: h.ledger}, Outlets: outlets, Labels: labels,
+		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g, Witness: h.witness, Runs: runs, Programs: h.known, Says: errand.NewReader(runs, h.known, defs, h.facts)}, Feed: &outcome.Feed{JS: e.JetStream, Ledger: h.ledger}, Outlets: outlets, Labels: labels,
 		Tally: h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Access: h.access,
 		Journal: h.journal, Keys: h.keys, Hooks: h.hooks, Rate: 100_000, Tracer: tracer, Log: log,
 		HookSecret: func(ref string) error { _, err := hookSecret(ref); return err },
@@ -410,4 +416,8 @@ func (h *house) request(t *testing.T, method, path, body string, header ...strin
 		t.Fatal(err)
 	}
 	return resp.StatusCode, resp.Header, b.Bytes()
+}
+
+func flowYAML(id, sender string) string {
+	return "kind: Flow\nid: " + id + "\ntype: auto_reply\nsender: " + sender + "\ntrigger: {inbound: [message]}\nsteps: [{id: told, send: {text: Hello}}]\n"
 }

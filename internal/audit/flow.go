@@ -19,11 +19,12 @@ type Part struct {
 	Report
 }
 
-// Flow counts one flow, its parts by month, part and sender. Who was meant to
-// get a message are those of whom a planned record says so. member, where it
+// Flow counts one flow, its parts by month, part and sender, of the senders
+// that sees says. Who was meant to get a message are those of whom a planned
+// record says so. member, where it
 // is not nil, is called for every one of them, by part in the order in which
 // they were planned.
-func (a *Auditor) Flow(ctx context.Context, id string, member func(Member) error) ([]Part, error) {
+func (a *Auditor) Flow(ctx context.Context, id string, sees func(sender string) bool, member func(Member) error) ([]Part, error) {
 	fail := func(err error) error { return fmt.Errorf("audit of flow %s: %w", id, err) }
 	cctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
@@ -32,7 +33,9 @@ func (a *Auditor) Flow(ctx context.Context, id string, member func(Member) error
 	}
 	var out []Part
 	for whole := range a.Tally.OfFlow(id) {
-		out = append(out, Part{Month: whole.Month, Part: whole.Part, Sender: whole.Sender, Report: newReport()})
+		if sees(whole.Sender) {
+			out = append(out, Part{Month: whole.Month, Part: whole.Part, Sender: whole.Sender, Report: newReport()})
+		}
 	}
 	slices.SortFunc(out, func(a, b Part) int {
 		return strings.Compare(fmt.Sprintf("%s.%03d.%s", a.Month, a.Part, a.Sender), fmt.Sprintf("%s.%03d.%s", b.Month, b.Part, b.Sender))

@@ -14,6 +14,8 @@ import (
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
+func everybody(string) bool { return true }
+
 // flowWorld is an auditor beside a ledger of flows' jobs.
 func flowWorld(t *testing.T) world {
 	t.Helper()
@@ -71,7 +73,7 @@ func TestFlowBalancesAtEveryMoment(t *testing.T) {
 			want[at][r.State.Bucket("")]++
 		}
 		listed := 0
-		parts, err := w.auditor.Flow(t.Context(), "order", func(m audit.Member) error {
+		parts, err := w.auditor.Flow(t.Context(), "order", everybody, func(m audit.Member) error {
 			if listed++; m.State != states[m.Job].State {
 				rt.Errorf("%s is %s, want %s", m.Job, m.State, states[m.Job].State)
 			}
@@ -106,7 +108,7 @@ func TestFlowDoesNotBalance(t *testing.T) {
 	fine, stray, twice := w.step("order", "202611", "bakery", 0, 1), w.step("order", "202611", "bakery", 1, 1), w.step("order", "202611", "bakery", 2, 1)
 	w.Record(t, fine, ledger.Record{State: job.Pending, Planned: true})
 	w.Record(t, fine, ledger.Record{State: job.Expired, Reason: reason.Expired, At: time.Now()})
-	parts, err := w.auditor.Flow(t.Context(), "order", nil)
+	parts, err := w.auditor.Flow(t.Context(), "order", everybody, nil)
 	rig.Must(t, err)
 	if len(parts) != 1 || !parts[0].Balanced() || parts[0].Buckets[job.InExpired] != 1 {
 		t.Fatalf("%+v", parts)
@@ -114,12 +116,15 @@ func TestFlowDoesNotBalance(t *testing.T) {
 	w.Record(t, stray, ledger.Record{State: job.Claimed})
 	w.Record(t, twice, ledger.Record{State: job.Pending, Planned: true})
 	w.Record(t, twice, ledger.Record{State: job.Pending, Planned: true})
-	parts, err = w.auditor.Flow(t.Context(), "order", nil)
+	parts, err = w.auditor.Flow(t.Context(), "order", everybody, nil)
 	rig.Must(t, err)
 	if sum := audit.Sum(parts); sum.Balanced() || len(sum.Problems) < 4 {
 		t.Errorf("problems: %q", sum.Problems)
 	}
-	if none, err := w.auditor.Flow(t.Context(), "ord", nil); err != nil || len(none) != 0 {
+	if none, err := w.auditor.Flow(t.Context(), "order", func(sender string) bool { return sender == "florist" }, nil); err != nil || len(none) != 0 {
+		t.Errorf("of another sender: %+v, %v", none, err)
+	}
+	if none, err := w.auditor.Flow(t.Context(), "ord", everybody, nil); err != nil || len(none) != 0 {
 		t.Errorf("a flow that has sent nothing: %+v, %v", none, err)
 	}
 }

@@ -20,10 +20,11 @@ func newAuditCommand(s *session) *cobra.Command {
 	var bucket string
 	cmd := &cobra.Command{
 		Use:   "audit ID",
-		Short: "Prove a broadcast's account: everybody counted once, from the ledger",
-		Long: "Prove a broadcast's account: the members of the audience as frozen are counted into buckets from\n" +
-			"the full ledger, every history is checked, and the running tally is held against the count. The\n" +
-			"exit code is 1 where it does not balance. --bucket lists a bucket's members in send order.",
+		Short: "Prove the account of a broadcast or flow: everybody counted once, from the ledger",
+		Long: "Prove the account of a broadcast or flow: the members of the audience as frozen, or those of whom a\n" +
+			"planned record of the flow says so, are counted into buckets from the full ledger, every history is\n" +
+			"checked, and the running tally is held against the count. The exit code is 1 where it does not\n" +
+			"balance. --bucket lists a bucket's members in send order. A broadcast goes before a flow of its name.",
 		Args: exactly("ID"), ValidArgsFunction: completion(s, broadcastIDs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if bucket != "" {
@@ -36,7 +37,7 @@ func newAuditCommand(s *session) *cobra.Command {
 				return err
 			}
 			if bucket != "" {
-				return s.auditMembers(c.AuditMembers(cmd.Context(), args[0], bucket))
+				return s.auditMembers(members(cmd.Context(), c, args[0], bucket))
 			}
 			return s.audit(cmd.Context(), c, args[0])
 		},
@@ -48,6 +49,9 @@ func newAuditCommand(s *session) *cobra.Command {
 
 func (s *session) audit(ctx context.Context, c *client.Client, id string) error {
 	a, err := c.Audit(ctx, id)
+	if client.IsNotFound(err) {
+		return s.auditFlow(ctx, c, id)
+	}
 	if err != nil {
 		return err
 	}
@@ -60,6 +64,58 @@ func (s *session) audit(ctx context.Context, c *client.Client, id string) error 
 		err = fmt.Errorf("audit %s does not balance: %s", id, console.Nouns(len(a.Problems), "problem"))
 	}
 	return err
+}
+
+// members lists a bucket of a broadcast, or of the flow of that name where there
+// is no such broadcast.
+func members(ctx context.Context, c *client.Client, id, bucket string) iter.Seq2[client.AuditMember, error] {
+	return func(yield func(client.AuditMember, error) bool) {
+		for m, err := range c.AuditMembers(ctx, id, bucket) {
+			if client.IsNotFound(err) {
+				c.FlowAuditMembers(ctx, id, bucket)(yield)
+				return
+			}
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
+}
+
+func (s *session) auditFlow(ctx context.Context, c *client.Client, id string) error {
+	a, err := c.FlowAudit(ctx, id)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		err = s.writeJSON(a)
+	} else {
+		err = buffered(s.out, func(t *console.Terminal) error {
+			if err := writeAudit(t, id, a.Audit); err != nil {
+				return err
+			}
+			return writeParts(t, a.Parts)
+		})
+	}
+	if err == nil && !a.Balanced {
+		err = fmt.Errorf("audit %s does not balance: %s", id, console.Nouns(len(a.Problems), "problem"))
+	}
+	return err
+}
+
+// writeParts writes what each sender sent in each month.
+func writeParts(t *console.Terminal, parts []client.AuditPart) error {
+	if len(parts) < 2 {
+		return nil
+	}
+	fmt.Fprintln(t)
+	tab := console.NewTable(t, console.Column{Title: "MONTH", Whole: true}, console.Column{Title: "SENDER"}, console.Column{Title: "PLANNED", Right: true},
+		console.Column{Title: "SENT", Right: true}, console.Column{Title: "NOT SENT", Right: true}, console.Column{Title: "PENDING", Right: true})
+	for _, p := range parts {
+		a := p.Account
+		tab.Row(p.Month, p.Sender, console.Count(a.Audience), console.Count(a.Sent), console.Count(a.Audience-a.Sent-a.Pending), console.Count(a.Pending))
+	}
+	return tab.Flush()
 }
 
 func (s *session) auditMembers(list iter.Seq2[client.AuditMember, error]) error {

@@ -77,7 +77,11 @@ func writeStory(t *console.Terminal, s client.Story) error {
 }
 
 func headline(t *console.Terminal, s client.Story) string {
-	line := s.Broadcast + ": " + t.Paint(stateColor(s.State), s.State)
+	of := s.Broadcast
+	if s.Flow != "" {
+		of = "flow " + s.Flow
+	}
+	line := of + ": " + t.Paint(stateColor(s.State), s.State)
 	if s.Bucket != "" && s.Bucket != s.State {
 		line += ", counted as " + s.Bucket
 	}
@@ -149,6 +153,9 @@ func details(s client.Step) []string {
 // adviceOf says what the checks would say now and what to do.
 func adviceOf(s client.Story) []field {
 	var out []field
+	if s.Run != "" {
+		out = append(out, field{"its run", "carillon flow explain " + s.Run})
+	}
 	if s.Now != nil {
 		out = append(out, field{"now", s.Now.Verdict + ": " + s.Now.Text})
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/definition"
+	"github.com/carillon-dev/carillon/internal/errand"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
@@ -36,7 +37,8 @@ type Step struct {
 // Story is what became of one job.
 type Story struct {
 	Job        job.ID
-	Broadcast  string
+	Broadcast  string  // "" for a flow's
+	Errand     *Errand // of a flow's; else nil
 	InAudience bool
 	State      job.State
 	Bucket     job.Bucket
@@ -68,13 +70,19 @@ type Teller struct {
 	Ledger    *ledger.Ledger
 	Gate      *gate.Gate
 	Witness   *receipt.Witness // of unknown outcomes
+	Runs      errand.Runs
+	Programs  errand.Programs
+	Says      Says
 }
 
-// ErrUnknownJob says that no broadcast has such a job.
-var ErrUnknownJob = errors.New("no broadcast has that job")
+// ErrUnknownJob says that no broadcast or flow has such a job.
+var ErrUnknownJob = errors.New("no broadcast or flow has that job")
 
 // Job tells the story of one job.
 func (t *Teller) Job(ctx context.Context, id job.ID) (Story, error) {
+	if id.Flow() != "" {
+		return t.ofFlow(ctx, id)
+	}
 	b, _, err := t.Defs.Broadcast(ctx, broadcast.IDOf(id.Name))
 	if errors.Is(err, definition.ErrNotFound) {
 		return Story{}, fmt.Errorf("job %s: %w", id, ErrUnknownJob)
@@ -103,34 +111,30 @@ func (t *Teller) tell(ctx context.Context, b *broadcast.Broadcast, id job.ID) (S
 		{At: b.LaunchedAt, What: "launched", Text: "broadcast " + b.Spec.ID + " was launched, due " + stamp(b.DueAt)},
 		{At: b.Frozen.At, What: "planned", Text: fmt.Sprintf("audience frozen with %d contacts, this one among them", b.Snapshot.Count)},
 	}
-	var since time.Time
-	err = t.Ledger.History(ctx, id, func(e ledger.Entry) error {
-		r := e.Record
-		if !r.Discarded {
-			s.State, s.Reason, since = r.State, r.Reason, r.At
-		}
-		what := string(r.State)
-		if r.Discarded {
-			what = "discarded"
-		}
-		s.Steps = append(s.Steps, Step{At: r.At, What: what, Text: Sentence(r), Record: &r, Seq: e.Seq})
-		return nil
-	})
+	since, err := t.history(ctx, &s, "")
 	if err != nil {
 		return s, err
 	}
 	t.close(b, &s)
-	if s.State == job.Unknown {
-		evidence, err := t.Witness.Evidence(ctx, id.Sender)
-		if err != nil {
-			return s, err
-		}
-		s.Doubt = &Doubt{LikelyNotSent: evidence.LikelyNotSent(since), Text: evidence.Text(since)}
+	if err := t.doubt(ctx, &s, since); err != nil {
+		return s, err
 	}
 	if !s.State.Ended() && !b.State.Over() || s.State.Dead() {
 		s.Now, err = t.now(ctx, b, id)
 	}
 	return s, err
+}
+
+// doubt adds what is known of an outcome that is unknown since a moment.
+func (t *Teller) doubt(ctx context.Context, s *Story, since time.Time) error {
+	if s.State != job.Unknown {
+		return nil
+	}
+	evidence, err := t.Witness.Evidence(ctx, s.Job.Sender)
+	if err == nil {
+		s.Doubt = &Doubt{LikelyNotSent: evidence.LikelyNotSent(since), Text: evidence.Text(since)}
+	}
+	return err
 }
 
 // close adds what the end of the broadcast made of the job.
@@ -168,15 +172,21 @@ func (t *Teller) inAudience(ctx context.Context, b *broadcast.Broadcast, k job.K
 }
 
 func (t *Teller) now(ctx context.Context, b *broadcast.Broadcast, id job.ID) (*Now, error) {
+	p, err := t.Defs.Plan(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return t.judge(ctx, p, id)
+}
+
+// judge is what the gate would say now of a message, nil where its contact is
+// not known.
+func (t *Teller) judge(ctx context.Context, p *definition.Planned, id job.ID) (*Now, error) {
 	r, ok, err := t.Facts.Contact(ctx, id.Sender, id.Contact)
 	if err != nil || !ok {
 		return nil, err
 	}
 	spec, _, err := t.Defs.Sender(ctx, id.Sender)
-	if err != nil {
-		return nil, err
-	}
-	p, err := t.Defs.Plan(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +199,7 @@ type Contact struct {
 	Key     job.Key
 	Known   bool
 	Record  contact.Record
-	Stories []Story  // of broadcasts with the contact in their audience, oldest first
+	Stories []Story  // of broadcasts with the contact in their audience, and of flows, oldest first
 	Missed  []Missed // broadcasts without it
 }
 
@@ -236,7 +246,10 @@ func (t *Teller) Contact(ctx context.Context, sender, address string) (Contact, 
 		}
 		c.Missed = append(c.Missed, Missed{b.Spec.ID, whyMissed(b, c)})
 	}
-	return c, nil
+	flows, err := t.flowsOf(ctx, sender, c.Key)
+	c.Stories = append(c.Stories, flows...)
+	slices.SortStableFunc(c.Stories, func(a, b Story) int { return a.Steps[0].At.Compare(b.Steps[0].At) })
+	return c, err
 }
 
 // whyMissed says what keeps a contact out of an audience, by what is known of

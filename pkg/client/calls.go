@@ -156,6 +156,18 @@ func (c *Client) Audit(ctx context.Context, id string) (Audit, error) {
 	return call[Audit](ctx, c, get(broadcast(id, "/audit"), nil))
 }
 
+// FlowAudit counts a flow from its planned records and the ledger.
+func (c *Client) FlowAudit(ctx context.Context, id string) (FlowAudit, error) {
+	return call[FlowAudit](ctx, c, get(flowAudit(id), nil))
+}
+
+// FlowAuditMembers lists one bucket of a flow, as it was planned.
+func (c *Client) FlowAuditMembers(ctx context.Context, id, bucket string) iter.Seq2[AuditMember, error] {
+	return list[AuditMember](ctx, c, get(flowAudit(id), url.Values{"bucket": {bucket}}))
+}
+
+func flowAudit(id string) string { return "/v1/flows/" + url.PathEscape(id) + "/audit" }
+
 // AuditMembers lists one bucket of a broadcast, in send order.
 func (c *Client) AuditMembers(ctx context.Context, id, bucket string) iter.Seq2[AuditMember, error] {
 	return list[AuditMember](ctx, c, get(broadcast(id, "/audit"), url.Values{"bucket": {bucket}}))

@@ -479,6 +479,22 @@ type Audit struct {
 	RedrivenByStandingOrder int `json:"redriven_by_standing_order"` // jobs that went again by the sender's document, whatever became of them
 }
 
+// FlowAudit is the proven account of a flow: of all that was planned, and of
+// each part of it.
+type FlowAudit struct {
+	Audit             // LedgerSeq is 0: there is one for each part
+	Parts []AuditPart `json:"parts"` // by month, part and sender
+}
+
+// AuditPart is the account of what one sender sent for a flow in one part of
+// one month's ledger.
+type AuditPart struct {
+	Month   string `json:"month"` // yyyymm
+	Part    int    `json:"part"`
+	Sender  string `json:"sender"`
+	Account Audit  `json:"account"`
+}
+
 // AuditMember is one contact of an audience with where its job stands.
 type AuditMember struct {
 	Job     string      `json:"job"`
@@ -548,7 +564,10 @@ type Doubt struct {
 // Story is what became of one job.
 type Story struct {
 	Job       string      `json:"job"`
-	Broadcast string      `json:"broadcast"`
+	Broadcast string      `json:"broadcast"`      // "" for a flow's
+	Flow      string      `json:"flow,omitempty"` // of a flow's: which one, the run that asked for it, and at which step
+	Run       string      `json:"run,omitempty"`
+	Step      string      `json:"step,omitempty"`
 	State     string      `json:"state"`
 	Bucket    string      `json:"bucket"`
 	Reason    reason.Code `json:"reason,omitempty"`
