@@ -34,7 +34,7 @@ func (p *Program) Changed(id ID, old *Run, m *Memory, ids []Identity, seq uint64
 	switch {
 	case !p.followed():
 		return Result{Run: old, Memory: m}, nil
-	case m != nil && seq <= m.Facts:
+	case m != nil && seq <= m.Facts && !w.Survey:
 		return Result{Run: old, Memory: m, Why: whySeen}, nil
 	case old != nil && !old.State.Over() && old.Version != p.Version:
 		return Result{}, fmt.Errorf("run %s is of version %d, and goes on by that one", id, old.Version)
@@ -45,7 +45,7 @@ func (p *Program) Changed(id ID, old *Run, m *Memory, ids []Identity, seq uint64
 	}
 	b := &beginning{p: p, id: id, t: &Told{Event: e}, w: w, ids: ids, facts: seq, m: m.clone()}
 	b.event = input(b.t)
-	b.m.Facts = seq
+	b.m.Facts = max(b.m.Facts, seq)
 	if p.begins.date != nil {
 		return b.approach(old)
 	}
@@ -53,39 +53,51 @@ func (p *Program) Changed(id ID, old *Run, m *Memory, ids []Identity, seq uint64
 }
 
 // enter begins a run where the contact came to be in what the trigger is for.
+// What is remembered is written only where it is another: most changes of most
+// contacts are nothing to a flow.
 func (b *beginning) enter(old *Run, fresh bool) (Result, error) {
-	in, err := b.inside()
+	has, err := b.has()
 	if err != nil {
 		return Result{}, err
 	}
-	before := b.m.In
-	b.m.In = in
+	l := b.p.Spec.Trigger.Label
+	goes := l != nil && l.Removed != ""
+	had := b.m.In
+	if b.m.In = has; fresh && goes && !has && !b.w.Known && b.touched() {
+		had = true // it went since the flow stands
+	}
 	switch {
-	case !in:
+	case has == had && (!fresh || b.w.Known || b.w.Survey):
+		return Result{Run: old, Why: map[bool]string{true: whyIn, false: whyOut}[has]}, nil
+	case has == had, has == goes:
 		return b.nothing(old, whyOut), nil
-	case before, fresh && !b.touched():
+	case (b.w.Survey || fresh && !b.w.Known) && !b.touched():
 		return b.nothing(old, whyIn), nil
+	}
+	if goes {
+		if ok, err := b.scope(nil).holds(b.p.begins.where); err != nil || !ok {
+			return b.nothing(old, whyOut), err
+		}
 	}
 	return b.take(old), nil
 }
 
-// inside tells whether the contact is in what the trigger is for.
-func (b *beginning) inside() (bool, error) {
+// has tells whether the contact has what the trigger is about: the label, or
+// what the segment asks for. Who has a label that is added, or is in a segment,
+// is so only as long as where holds.
+func (b *beginning) has() (bool, error) {
 	s := b.scope(nil)
 	r := b.w.Contacts[s.who.Sender]
-	switch l := b.p.Spec.Trigger.Label; {
-	case l != nil && l.Added != "":
+	l := b.p.Spec.Trigger.Label
+	if l != nil && l.Removed != "" {
+		return slices.Contains(r.Labels, l.Removed), nil
+	}
+	if l != nil {
 		if !slices.Contains(r.Labels, l.Added) {
 			return false, nil
 		}
-	case l != nil:
-		if slices.Contains(r.Labels, l.Removed) {
-			return false, nil
-		}
-	default:
-		if ok, err := b.p.begins.segment.Match(r); err != nil || !ok {
-			return false, err
-		}
+	} else if ok, err := b.p.begins.segment.Match(r); err != nil || !ok {
+		return false, err
 	}
 	return s.holds(b.p.begins.where)
 }
@@ -130,7 +142,7 @@ func (b *beginning) approach(old *Run) (Result, error) {
 		return out, nil
 	}
 	if !known || !due.After(b.w.Now) || due.Equal(b.m.Day) {
-		return b.nothing(old, whyNoDate), nil
+		return Result{Run: old, Why: whyNoDate}, nil
 	}
 	b.due = due
 	out := b.take(old)

@@ -40,7 +40,9 @@ type Told struct {
 // World is what is known at a moment.
 type World struct {
 	Now      time.Time
-	Since    time.Time                        // when the flow was first applied, for Changed; zero: it always stood
+	Since    time.Time                        // when the flow was first applied, or went on, for Changed; zero: it always stood
+	Known    bool                             // for Changed: whoever had then what the trigger is about is remembered
+	Survey   bool                             // for Changed: nobody says that the contact changed; it is looked at so that it is remembered
 	Contacts map[string]contact.Record        // of the identities, by Sender id, as far as they are known
 	Senders  func(id string) *sender.Spec     // nil for one that is not defined
 	Zone     func(name string) *time.Location // nil for one that does not exist
