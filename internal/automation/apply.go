@@ -52,12 +52,12 @@ func (w *wave) begin(ctx context.Context, t *touch, h *held) error {
 	}
 	world := w.people.world(ctx, w.now, t.ids)
 	pace := w.d.pacer(t.l)
-	world.Since = t.l.Since
 	wait := pace.next(w.now)
 	was := h.before()
 	var res flow.Result
 	var err error
 	if t.does == begun {
+		world.Since, world.Known, world.Survey = t.l.At, w.d.follower.knows(t.l), t.n.survey != nil
 		res, err = p.Changed(h.id, was, m.v, t.ids, t.n.seq, world)
 	} else {
 		res, err = p.Begin(h.id, was, m.v, t.ids, t.told, world)

@@ -112,6 +112,8 @@ type Driver struct {
 	reload chan struct{} // timers are to be looked for
 	beside errgroup.Group
 
+	follower *follower
+
 	// By the rounds alone:
 	first   *stream.Message // an event that ended a rest
 	heard   position

@@ -2,6 +2,7 @@ package automation
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/definition"
@@ -9,10 +10,12 @@ import (
 	"github.com/carillon-dev/carillon/internal/sender"
 )
 
-// Defined is the catalog of what is defined. It is used by one driver.
+// Defined is the catalog of what is defined. It is safe for concurrent use.
 type Defined struct {
 	cache *definition.Cache
 	store *definition.Store
+
+	mu    sync.Mutex
 	since map[string]time.Time
 }
 
@@ -27,6 +30,8 @@ func (d *Defined) Flows(ctx context.Context) ([]Flow, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	out := make([]Flow, len(all))
 	for i, f := range all {
 		if _, known := d.since[f.ID]; !known {

@@ -42,6 +42,7 @@ type news struct {
 
 	sender  string // changed
 	contact contact.Record
+	survey  *survey // changed: nobody says so, it is looked at for flows that came to stand; nil: it is
 
 	told flow.Told       // asked
 	ids  []flow.Identity // halted

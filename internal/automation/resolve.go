@@ -186,8 +186,15 @@ func (w *wave) slots(ctx context.Context) {
 func (w *wave) resolveChanged(n *news) {
 	who := flow.Identity{Sender: n.sender, Person: n.contact.Address}
 	w.people.have[who] = n.contact
+	if n.survey != nil {
+		for id, at := range n.survey.of {
+			if l := w.d.flows[id]; l == nil || !l.going() || !l.At.Equal(at) {
+				n.survey.missed.Store(true)
+			}
+		}
+	}
 	for _, l := range w.d.flows {
-		if !l.going() || !l.concerns(n.sender) {
+		if !l.going() || !l.concerns(n.sender) || n.survey != nil && n.survey.of[l.ID].IsZero() {
 			continue
 		}
 		whom := flow.ID{Flow: l.ID, Contact: w.people.key(who)}
@@ -196,7 +203,7 @@ func (w *wave) resolveChanged(n *news) {
 			id.Slot = slot
 			w.touches = append(w.touches, &touch{n: n, l: l, does: begun, ids: []flow.Identity{who}, id: id})
 		}
-		if l.follows() {
+		if l.follows() && n.survey == nil {
 			w.touches = append(w.touches, &touch{n: n, l: l, does: redates, id: whom})
 		}
 	}

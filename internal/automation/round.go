@@ -32,7 +32,7 @@ func New(c Config) *Driver {
 		flows: map[string]*live{}, hearers: map[sort][]listener{}, done: map[flow.ID]uint64{},
 		zones: map[string]*time.Location{}, warned: map[string]time.Time{},
 	}
-	d.calls = newCalls(d)
+	d.calls, d.follower = newCalls(d), newFollower(d)
 	return d
 }
 
@@ -49,6 +49,7 @@ func (d *Driver) Run(ctx context.Context) error {
 	g.Go(func() error { return stream.Follow(ctx, d.JS, d.Names.EventsStream(), d.heard.at+1, events) })
 	g.Go(func() error { return d.load(ctx) })
 	g.Go(func() error { d.calls.run(ctx); return nil })
+	g.Go(func() error { d.follower.run(ctx); return nil })
 	g.Go(func() error { return d.rounds(ctx, events) })
 	err := g.Wait()
 	d.inbox.close()
