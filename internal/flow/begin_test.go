@@ -204,11 +204,31 @@ func TestMainIdentity(t *testing.T) {
 		"no owner, and somebody all same": {"sender: record_owner\nowner: event.data.owner\nowners: {ola: sms}\ncontact: event.data.phone\nalso: {shop: event.data.psid}" + steps, crm(event.Event{Data: data}), Identity{"shop", "7"}, ""},
 		"written to the sender":           {inbound, event.Event{Channel: "sms", Sender: "shop", Person: "8"}, Identity{"shop", "8"}, ""},
 		"written to another":              {inbound, event.Event{Channel: "sms", Sender: "sms", Person: "8"}, Identity{}, ""},
+		"written to one beside it":        {"also: {sms: event.data.phone}\n" + inbound, event.Event{Channel: "sms", Sender: "sms", Person: "8"}, Identity{"sms", "8"}, ""},
+		"written to an owner's":           {"sender: record_owner\nowner: event.data.owner\nowners: {kari: sms}\ncontact: event.data.phone" + steps, event.Event{Channel: "sms", Sender: "sms", Person: "8"}, Identity{"sms", "8"}, ""},
 		"written to any":                  {"sender: auto\n" + inbound, event.Event{Channel: "sms", Sender: "sms", Person: "8"}, Identity{"sms", "8"}, ""},
 	} {
 		got, ok, err := compiled(t, document(t, c.doc), 1).Main(&Told{Event: c.e})
 		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || ok != (c.want != Identity{}) || ok && got != c.want {
 			t.Errorf("%s: %+v, %t, %v", name, got, ok, err)
+		}
+	}
+}
+
+// TestWrittenToAnother: what is written to another of a run's senders moves it
+// and begins none.
+func TestWrittenToAnother(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, document(t, "type: auto_reply\nalso: {sms: event.data.phone}\ntrigger: {inbound: [message]}\nsteps: [{wait: {events: [message], timeout: 1h}}]"), 1)
+	for sender, want := range map[string]bool{"shop": true, "sms": false} {
+		told := wrote("x", 1, noon())
+		told.Sender = sender
+		who, is, err := p.Main(told)
+		if !is || err != nil || who.Sender != sender {
+			t.Fatalf("%s: %+v, %t, %v", sender, who, is, err)
+		}
+		if _, begins, err := p.Slot(told, who, *nowhere()); begins != want || err != nil {
+			t.Errorf("%s: it begins: %t, %v", sender, begins, err)
 		}
 	}
 }
@@ -240,11 +260,11 @@ func TestSenders(t *testing.T) {
 	}
 }
 
-// TestTimeoutThatNobodyWoke: what came before the end of a wait counts, and
+// TestTimeoutThatNobodyWoke: what came until the end of a wait counts, and
 // what came after it does not, whenever it is taken in.
 func TestTimeoutThatNobodyWoke(t *testing.T) {
 	t.Parallel()
-	for at, want := range map[time.Duration]string{time.Hour - 1: "start wait event set done", time.Hour: "start wait timeout done"} {
+	for at, want := range map[time.Duration]string{time.Hour: "start wait event set done", time.Hour + 1: "start wait timeout done"} {
 		s := play(t, "trigger: {events: [a]}\nsteps: [{wait: {events: [b], timeout: 1h, then: [{set: {labels: {x: true}}}]}}]")
 		s.tell("a", of("7", ""))
 		s.now = noon().Add(5 * time.Hour)

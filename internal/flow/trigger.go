@@ -140,8 +140,7 @@ func (p *Program) Main(t *Told) (Identity, bool, error) {
 	}
 	told := Identity{t.Sender, t.Person}
 	if t.Channel != "" {
-		ok := t.Person != "" && t.Sender != "" && (p.Spec.Sender == Auto || p.Spec.Sender == t.Sender)
-		return told, ok, nil
+		return told, t.Person != "" && p.reaches(t.Sender), nil
 	}
 	s := &scope{event: input(t), who: told, w: nowhere()}
 	main, err := p.main(s)
@@ -157,6 +156,24 @@ func (p *Program) Main(t *Told) (Identity, bool, error) {
 		return Identity{}, false, nil
 	}
 	return main, main.Person != "" && main.Sender != "", nil
+}
+
+// reaches tells whether contacts of a sender may be whom a run is about: what
+// they write moves it, whichever of its senders they write to.
+func (p *Program) reaches(sender string) bool {
+	_, also := p.also[sender]
+	switch {
+	case sender == "":
+		return false
+	case also, p.Spec.Sender == Auto, p.Spec.Sender == sender:
+		return true
+	}
+	for _, id := range p.Spec.Owners {
+		if id == sender {
+			return true
+		}
+	}
+	return false
 }
 
 // main evaluates contact, or else the first of also, in the order of senders.
@@ -244,7 +261,9 @@ func (p *Program) triggered(t *Told, e map[string]any) bool {
 	begins, _ := p.Hears(t.Type, t.Channel)
 	stops := t.Word == policy.OptOut || t.Word == policy.OptOutMaybe
 	switch {
-	case !begins || t.Silent || t.Channel != "" && stops:
+	case !begins || t.Silent:
+		return false
+	case t.Channel != "" && (stops || p.Spec.Sender != Auto && p.Spec.Sender != t.Sender): // who writes to another sender isn't answered from this one
 		return false
 	case p.Spec.Trigger.Keywords == nil:
 		return true

@@ -150,15 +150,15 @@ type hearingOf struct {
 	told map[string]any
 }
 
-// inTime tells whether an event came before the line's waiting ended, though
-// nobody may have woken the run then. A teller's clock that is ahead of ours
+// inTime tells whether an event came no later than the line's waiting ended,
+// though nobody may have woken the run then. A teller's clock that is ahead of ours
 // makes nothing late.
 func (x *turn) inTime(th *Thread, t *Told) bool {
 	at := t.Time
 	if at.After(x.w.Now) {
 		at = x.w.Now
 	}
-	return at.Before(th.Due)
+	return !at.After(th.Due)
 }
 
 func (x *turn) takes(in *instruction, t *Told, told map[string]any) bool {
