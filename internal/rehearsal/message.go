@@ -104,7 +104,11 @@ func (p *play) wording(m *Message, send *flow.Send) (*message.Wording, error) {
 	if data == nil {
 		data = map[string]any{}
 	}
-	return says.About(data), nil
+	says = says.About(data)
+	if place, err := flow.ParsePlace(m.effect); err == nil && prog.Notice(place) {
+		says = says.Of(p.people.record(run.Identities[0]))
+	}
+	return says, nil
 }
 
 // template returns the template that a message of a sender names, nil where it
