@@ -9,6 +9,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/errand"
+	"github.com/carillon-dev/carillon/internal/steering"
 )
 
 // automate makes the driver of flows of one term.
@@ -18,7 +19,7 @@ func (s *side) automate(ctx context.Context) (*automation.Driver, error) {
 		return nil, fmt.Errorf("flows: %w", err)
 	}
 	return automation.New(automation.Config{
-		JS: s.engines.JetStream, Names: s.names, Catalog: automation.NewDefined(s.known, s.defs), Desk: s.desk, Contacts: s.facts,
+		JS: s.engines.JetStream, Names: s.names, Catalog: automation.NewDefined(s.known, s.defs), Tell: (&steering.Desk{Defs: s.defs, Controls: s.facts}).Tell, Desk: s.desk, Contacts: s.facts,
 		Learn: func(ctx context.Context, sender string, us []contact.Update) error {
 			_, err := s.facts.Merge(ctx, sender, us)
 			return err

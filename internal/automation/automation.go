@@ -86,6 +86,7 @@ type Config struct {
 	JS       jetstream.JetStream
 	Names    subject.Names
 	Catalog  Catalog
+	Tell     func(ctx context.Context, id string) error // has every recheck know how a flow stands
 	Desk     Desk
 	Contacts Contacts
 	Learn    func(ctx context.Context, sender string, us []contact.Update) error

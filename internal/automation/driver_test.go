@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/job"
 )
@@ -19,6 +20,9 @@ func TestLife(t *testing.T) {
 	h.until("cart", flow.Waiting, 1)
 	if n := len(h.jobs("cart")); n != 0 {
 		t.Errorf("%d messages before the wait is over", n)
+	}
+	if c, _, err := h.Facts.Control(t.Context(), facts.SourceControl, "cart"); err != nil || c.State != facts.Running {
+		t.Errorf("rechecks don't know that the flow is live: %+v, %v", c, err)
 	}
 	h.later(time.Hour)
 	h.planned("cart", 1)

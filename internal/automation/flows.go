@@ -65,6 +65,9 @@ func (d *Driver) look(ctx context.Context) error {
 		if err := d.compile(ctx, l); err != nil {
 			return err
 		}
+		if err := d.Tell(ctx, l.ID); err != nil {
+			return err
+		}
 		if err := d.act(ctx, l); err != nil {
 			return err
 		}

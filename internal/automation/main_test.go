@@ -28,6 +28,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/rig"
 	"github.com/carillon-dev/carillon/internal/run"
 	"github.com/carillon-dev/carillon/internal/secret"
+	"github.com/carillon-dev/carillon/internal/steering"
 	"github.com/carillon-dev/carillon/internal/stream"
 )
 
@@ -113,7 +114,7 @@ func (h *house) later(by time.Duration) {
 
 func (h *house) driver() *Driver {
 	return New(Config{
-		JS: engines.JetStream, Names: h.Names, Catalog: h.defs, Desk: h.desk, Contacts: h.Facts, Learn: h.learn, Planner: h.plans,
+		JS: engines.JetStream, Names: h.Names, Catalog: h.defs, Tell: (&steering.Desk{Defs: h.Defs, Controls: h.Facts}).Tell, Desk: h.desk, Contacts: h.Facts, Learn: h.learn, Planner: h.plans,
 		Runs: h.runs, Timers: h.timers, Marks: h.marks, Endpoint: h.endpoint, Push: h.pushed,
 		Secret: func(string) (secret.Text, error) { return "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz", nil },
 		Counts: &Counts{}, Log: slog.New(slog.NewTextHandler(h.log, nil)), Now: h.now,

@@ -88,8 +88,31 @@ func (d *Desk) move(ctx context.Context, id string, to flow.Life) (Moved, error)
 	}
 }
 
-// control tells rechecks how a flow stands.
+// Tell tells rechecks how a flow stands as it is defined. Whoever leads does so
+// for each flow that it hears of: before that, nothing of a flow that was just
+// applied may leave.
+func (d *Desk) Tell(ctx context.Context, id string) error {
+	f, rev, err := d.Defs.Flow(ctx, id)
+	if err != nil {
+		return err
+	}
+	_, err = d.tell(ctx, *f, rev)
+	return err
+}
+
+// control tells rechecks how a flow stands, and waits until they see it.
 func (d *Desk) control(ctx context.Context, f flow.Flow, rev uint64) (Moved, error) {
+	seq, err := d.tell(ctx, f, rev)
+	if err != nil {
+		return Moved{}, fmt.Errorf("flow %s is %s, but workers do not know it yet; ask for it again: %w", f.ID, f.State, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, inForce)
+	defer cancel()
+	return Moved{f, d.Controls.InForce(ctx, seq) == nil}, nil
+}
+
+// tell writes the control of a flow, unless a newer one stands.
+func (d *Desk) tell(ctx context.Context, f flow.Flow, rev uint64) (seq uint64, err error) {
 	c := facts.Control{State: facts.Running, Rev: rev, At: f.At}
 	switch f.State {
 	case flow.Paused:
@@ -98,11 +121,5 @@ func (d *Desk) control(ctx context.Context, f flow.Flow, rev uint64) (Moved, err
 		c.State = facts.Cancelled
 	case flow.Active:
 	}
-	seq, err := d.Controls.SetControl(ctx, facts.SourceControl, f.ID, c)
-	if err != nil {
-		return Moved{}, fmt.Errorf("flow %s is %s, but workers do not know it yet; ask for it again: %w", f.ID, f.State, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, inForce)
-	defer cancel()
-	return Moved{f, d.Controls.InForce(ctx, seq) == nil}, nil
+	return d.Controls.SetControl(ctx, facts.SourceControl, f.ID, c)
 }

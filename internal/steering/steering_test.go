@@ -129,6 +129,28 @@ func TestAFlowIsSteered(t *testing.T) {
 	}
 }
 
+// What is told again is what is defined now, whatever was told before.
+func TestRechecksAreTold(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	o.apply(t, bakery+phone+first)
+	told := func(want string) {
+		t.Helper()
+		rig.Must(t, o.Tell(t.Context(), "order"))
+		if c, _, err := o.r.Facts.Control(t.Context(), facts.SourceControl, "order"); err != nil || c.State != want {
+			t.Errorf("rechecks see %+v, %v; want %s", c, err, want)
+		}
+	}
+	told(facts.Running)
+	told(facts.Running)
+	_, err := o.Pause(t.Context(), "order")
+	rig.Must(t, err)
+	told(facts.Paused)
+	if err := o.Tell(t.Context(), "other"); !errors.Is(err, definition.ErrNotFound) {
+		t.Errorf("of a flow that is none: %v", err)
+	}
+}
+
 func TestRunsAreStopped(t *testing.T) {
 	t.Parallel()
 	o := open(t)
