@@ -52,7 +52,7 @@ func (w *wave) begin(ctx context.Context, t *touch, h *held) error {
 	}
 	world := w.people.world(ctx, w.now, t.ids)
 	pace := w.d.pacer(t.l)
-	wait := pace.next(w.now)
+	world.Wait = pace.next(w.now)
 	was := h.before()
 	var res flow.Result
 	var err error
@@ -76,7 +76,7 @@ func (w *wave) begin(ctx context.Context, t *touch, h *held) error {
 	}
 	h.take(res)
 	if res.Started {
-		pace.took(wait, w.now)
+		pace.took(world.Wait, w.now)
 		h.begun = true
 		w.index(h)
 	}

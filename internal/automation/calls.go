@@ -199,18 +199,11 @@ var errNoEndpoint = errors.New("the endpoint is not defined any more")
 // callType is what the body of a call says that it is.
 const callType = "carillon.flow"
 
-// body is what an endpoint is told.
+// body is what an endpoint is told. What it says of the run is the run's.
 type body struct {
-	Type      string    `json:"type"`
-	Timestamp time.Time `json:"timestamp"` // when it was asked for
-	Data      told      `json:"data"`
-}
-
-type told struct {
-	Flow    string          `json:"flow"`
-	Run     string          `json:"run"`
-	Contact flow.Identity   `json:"contact"`
-	Data    json.RawMessage `json:"data,omitempty"`
+	Type      string          `json:"type"`
+	Timestamp time.Time       `json:"timestamp"` // when it was asked for
+	Data      json.RawMessage `json:"data"`
 }
 
 // call makes one call as its run says. It reports true where the run asks for
@@ -222,13 +215,13 @@ func (d *Driver) call(ctx context.Context, v *call) (res push.Result, gone bool)
 	}
 	for _, e := range r.Owes {
 		if found && e.ID == v.effect && e.Kind == flow.Call {
-			return d.push(ctx, v.run, &r, &e), false
+			return d.push(ctx, v.run, &e), false
 		}
 	}
 	return push.Result{}, true
 }
 
-func (d *Driver) push(ctx context.Context, id flow.ID, r *flow.Run, e *flow.Effect) push.Result {
+func (d *Driver) push(ctx context.Context, id flow.ID, e *flow.Effect) push.Result {
 	spec, err := d.Endpoint(ctx, e.Endpoint)
 	if errors.Is(err, definition.ErrNotFound) {
 		return push.Result{Status: 410, Err: errNoEndpoint}
@@ -236,11 +229,7 @@ func (d *Driver) push(ctx context.Context, id flow.ID, r *flow.Run, e *flow.Effe
 	if err != nil {
 		return push.Result{Err: err}
 	}
-	b := body{Type: callType, Timestamp: e.At.UTC(), Data: told{Flow: id.Flow, Run: id.String(), Data: e.Data}}
-	if len(r.Identities) > 0 {
-		b.Data.Contact = r.Identities[0]
-	}
-	data, err := json.Marshal(b)
+	data, err := json.Marshal(body{Type: callType, Timestamp: e.At.UTC(), Data: e.Data})
 	if err != nil {
 		return push.Result{Err: err}
 	}

@@ -26,7 +26,7 @@ type debt struct {
 const (
 	// hands is how many runs' messages are planned at once: the committer puts
 	// them together.
-	hands = 128
+	hands = 1024
 	// maxDone is how many runs are remembered whose effects are done; of the
 	// others they are done again.
 	maxDone = 100_000

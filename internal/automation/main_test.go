@@ -68,7 +68,7 @@ type house struct {
 	skew time.Duration // of the drivers' clock
 }
 
-func open(t *testing.T) *house {
+func open(t testing.TB) *house {
 	t.Helper()
 	r := rig.Open(t, engines)
 	ctx := t.Context()

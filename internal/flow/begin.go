@@ -162,8 +162,11 @@ func (b *beginning) start(old *Run) Result {
 		x.visit(Visit{Did: "gather", What: string(b.t.Type), Until: b.due})
 		return b.began(x)
 	}
-	if b.p.coalesce > 0 {
-		x.r.State, x.r.Due, x.r.Before = Gathering, b.w.Now.Add(b.p.coalesce).UTC(), b.before
+	if due := b.w.Now.Add(b.p.coalesce); b.p.coalesce > 0 || b.w.Wait.After(due) {
+		if b.w.Wait.After(due) {
+			due = b.w.Wait
+		}
+		x.r.State, x.r.Due, x.r.Before = Gathering, due.UTC(), b.before
 		x.visit(Visit{Did: "gather", What: string(b.t.Type), Until: x.r.Due})
 		return b.began(x)
 	}

@@ -43,6 +43,7 @@ type World struct {
 	Since    time.Time                        // when the flow was first applied, or went on, for Changed; zero: it always stood
 	Known    bool                             // for Changed: whoever had then what the trigger is about is remembered
 	Survey   bool                             // for Changed: nobody says that the contact changed; it is looked at so that it is remembered
+	Wait     time.Time                        // a run that begins gathers until then, for Limits; zero: it goes on at once
 	Contacts map[string]contact.Record        // of the identities, by Sender id, as far as they are known
 	Senders  func(id string) *sender.Spec     // nil for one that is not defined
 	Zone     func(name string) *time.Location // nil for one that does not exist

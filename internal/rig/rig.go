@@ -81,7 +81,7 @@ type Rooms struct {
 }
 
 // Open opens a new installation that ends with the test.
-func Open(t *testing.T, e *engine.Engines) *Rooms {
+func Open(t testing.TB, e *engine.Engines) *Rooms {
 	t.Helper()
 	var id [4]byte
 	_, _ = rand.Read(id[:]) // never fails
@@ -90,7 +90,7 @@ func Open(t *testing.T, e *engine.Engines) *Rooms {
 
 // OpenAs opens the installation of a prefix, or one more process' rooms of
 // it, with what the provider may do.
-func OpenAs(t *testing.T, e *engine.Engines, prefix string, p stream.Provider) *Rooms {
+func OpenAs(t testing.TB, e *engine.Engines, prefix string, p stream.Provider) *Rooms {
 	t.Helper()
 	r := &Rooms{Engines: e, Streams: p, prefix: prefix, Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler)}
 	nc, js, ctx := e.NATS, e.JetStream, t.Context()
@@ -212,7 +212,7 @@ func Lead(t *testing.T, tally *ledger.Tally, watchers ...ledger.Watcher) (stop f
 }
 
 // Apply stores documents.
-func (r *Rooms) Apply(t *testing.T, yaml string) {
+func (r *Rooms) Apply(t testing.TB, yaml string) {
 	t.Helper()
 	docs, err := definition.Decode("test.yaml", []byte(yaml))
 	Must(t, err)
