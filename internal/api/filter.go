@@ -68,7 +68,7 @@ func filter(f client.DeadFilter) (picked, error) {
 		return none, badRequest(fmt.Sprintf("sender %q: want the id of a sender", f.Sender))
 	}
 	if f.Source != "" && !job.ValidToken(f.Source) {
-		return none, badRequest(fmt.Sprintf("source %q: want the id of a broadcast, or a source as a letter names it", f.Source))
+		return none, badRequest(fmt.Sprintf("source %q: want the id of a broadcast or a flow, or a source as a letter names it", f.Source))
 	}
 	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
 		return none, badRequest("until must be later than since")

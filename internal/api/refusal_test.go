@@ -122,7 +122,7 @@ func TestRefusals(t *testing.T) {
 		"dead by an odd reason":    {"GET", "/v1/dead?reason=bored", "", 400, `reason "bored": no such reason; docs/reasons.md lists them`},
 		"dead but sent":            {"GET", "/v1/dead?state=sent", "", 400, `state "sent": want blocked, failed or unknown`},
 		"dead of every sender":     {"GET", "/v1/dead?sender=*", "", 400, `sender "*": want the id of a sender`},
-		"dead of an odd source":    {"GET", "/v1/dead?source=a.b", "", 400, `source "a.b": want the id of a broadcast, or a source as a letter names it`},
+		"dead of an odd source":    {"GET", "/v1/dead?source=a.b", "", 400, `source "a.b": want the id of a broadcast or a flow, or a source as a letter names it`},
 		"dead since when":          {"GET", "/v1/dead?since=today", "", 400, `since "today": want RFC 3339 such as 2026-11-22T10:00:00Z`},
 		"dead in no time":          {"GET", "/v1/dead?since=2026-11-22T10:00:00Z&until=2026-11-22T10:00:00Z", "", 400, "until must be later than since"},
 		"dead, none of them":       {"GET", "/v1/dead?limit=0", "", 400, `limit "0": want a number from 1`},

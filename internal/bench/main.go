@@ -66,6 +66,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		{"a sender's rate as the bottleneck", b.pacing},
 		{"a large launch", b.launch},
 		{"many small senders beside a large one", b.fairness},
+		{"a flow beside a large broadcast", b.flow},
 	} {
 		if !strings.HasPrefix(part.name, b.only) {
 			continue

@@ -180,6 +180,9 @@ func (b *bench) imports(ctx context.Context, e *engine.Engines, names subject.Na
 	return nil
 }
 
+// address is the i-th contact's.
+func address(i int) string { return fmt.Sprintf("45215%011d", i) }
+
 // contacts is a CSV of n contacts who wrote within the last hours.
 func contacts(n int, now time.Time) io.Reader {
 	r, w := io.Pipe()
@@ -187,7 +190,7 @@ func contacts(n int, now time.Time) io.Reader {
 		var b bytes.Buffer
 		b.WriteString("id,name,last_inbound,labels,timezone,city\n")
 		for i := range n {
-			fmt.Fprintf(&b, "45215%011d,Contact %d,%s,regular,Europe/Oslo,Oslo\n", i, i, now.Add(-time.Duration(i%36000)*time.Second).UTC().Format(time.RFC3339))
+			fmt.Fprintf(&b, "%s,Contact %d,%s,regular,Europe/Oslo,Oslo\n", address(i), i, now.Add(-time.Duration(i%36000)*time.Second).UTC().Format(time.RFC3339))
 			if b.Len() > 64<<10 {
 				if _, err := b.WriteTo(w); err != nil {
 					return // the reader has gone
