@@ -6,6 +6,8 @@ package examples
 import (
 	"bytes"
 	"embed"
+	"encoding/json"
+	"regexp"
 	"time"
 )
 
@@ -26,6 +28,7 @@ var (
 // Flow is a worked example of an automation, for flow test and for a server.
 type Flow struct {
 	ID        string // of the Flow, and how its files are called
+	Does      string // in a sentence
 	Documents []byte // YAML: the flow, with the senders and templates that it needs
 	Events    []byte // what happens, a line of JSON each
 	Golden    []byte // what comes of it with FlowContacts
@@ -34,14 +37,42 @@ type Flow struct {
 // Flows returns the worked examples of automations.
 func Flows() []Flow {
 	var out []Flow
-	for _, id := range []string{"order-shipped", "abandoned-cart", "appointment"} {
-		out = append(out, Flow{ID: id, Documents: ofFlows(id + ".yaml"), Events: ofFlows(id + ".ndjson"), Golden: ofFlows(id + ".golden")})
+	for _, f := range []struct{ id, does string }{
+		{"order-shipped", "Who bought is told on Messenger that the order left, or else by SMS."},
+		{"abandoned-cart", "Who left a basket and bought nothing within an hour is asked once."},
+		{"appointment", "A day before an appointment, wherever that moves to, a text message reminds of it."},
+	} {
+		out = append(out, Flow{f.id, f.does, ofFlows(f.id + ".yaml"), ofFlows(f.id + ".ndjson"), ofFlows(f.id + ".golden")})
 	}
 	return out
 }
 
-// FlowContacts returns the contacts of all examples, CSV, as of Moment.
-func FlowContacts() []byte { return ofFlows("contacts.csv") }
+// FlowContacts returns the contacts of all examples of flows as if they had
+// been written now, as Contacts does.
+func FlowContacts(now time.Time) []byte { return shifted(ofFlows("contacts.csv"), now) }
+
+// told is when the last event of the examples happens.
+func told() time.Time { return time.Date(2026, 11, 22, 10, 40, 0, 0, time.UTC) }
+
+// CRMEvents returns the events of the example that a CRM tells, CloudEvents in
+// JSON, as if the last of all examples happened now: every time in them moved.
+func (f Flow) CRMEvents(now time.Time) (events []json.RawMessage) {
+	shift := now.Sub(told()).Truncate(time.Second)
+	moment := regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)`)
+	for line := range bytes.Lines(f.Events) {
+		if !bytes.Contains(line, []byte(`"specversion"`)) {
+			continue // what a person did, and what becomes of messages
+		}
+		events = append(events, moment.ReplaceAllFunc(bytes.TrimSpace(line), func(b []byte) []byte {
+			at, err := time.Parse(time.RFC3339, string(b))
+			if err != nil {
+				return b
+			}
+			return []byte(at.Add(shift).Format(time.RFC3339))
+		}))
+	}
+	return events
+}
 
 func ofFlows(name string) []byte {
 	b, err := flows.ReadFile("flows/" + name)
@@ -68,10 +99,12 @@ func Broadcasts() []byte { return bytes.Clone(broadcasts) }
 // last_inbound moved by the time since Moment, whole seconds, so that as many
 // windows are open today as on that day. Everything else keeps its bytes, the
 // rows that an import refuses included.
-func Contacts(now time.Time) []byte {
+func Contacts(now time.Time) []byte { return shifted(contacts, now) }
+
+func shifted(file []byte, now time.Time) []byte {
 	shift := now.Sub(Moment()).Truncate(time.Second)
-	out := make([]byte, 0, len(contacts))
-	for line := range bytes.Lines(contacts) {
+	out := make([]byte, 0, len(file))
+	for line := range bytes.Lines(file) {
 		out = append(out, moved(line, shift)...)
 	}
 	return out

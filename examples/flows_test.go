@@ -1,10 +1,12 @@
 package examples_test
 
 import (
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/carillon-dev/carillon/examples"
 	"github.com/carillon-dev/carillon/internal/definition"
@@ -37,7 +39,7 @@ func TestFlowsGoAsTheySay(t *testing.T) {
 			if err != nil || len(advice) > 0 {
 				t.Fatal(advice, err)
 			}
-			report, err := stage.Play(t.Context(), script, rehearsal.Options{Contacts: examples.FlowContacts()})
+			report, err := stage.Play(t.Context(), script, rehearsal.Options{Contacts: examples.FlowContacts(examples.Moment())})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,5 +80,34 @@ func TestFlowsAgree(t *testing.T) {
 	}
 	if len(senders) != 2 {
 		t.Errorf("%d senders, want those of the Page and of the number", len(senders))
+	}
+}
+
+// Whenever the events are told, they happened before, and appointments lie as
+// far ahead as they did.
+func TestFlowEventsMoveWithTheClock(t *testing.T) {
+	now := time.Date(2031, 3, 1, 23, 59, 59, 999, time.UTC)
+	ahead := 0
+	for _, f := range examples.Flows() {
+		for _, raw := range f.CRMEvents(now) {
+			events, err := cloudevent.Decode(nil, raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := events[0]
+			if e.Time.After(now) || now.Sub(e.Time) > 2*time.Hour {
+				t.Errorf("%s %s happened at %v", f.ID, e.ID, e.Time)
+			}
+			var d struct{ At time.Time }
+			if err := json.Unmarshal(e.Data, &d); err != nil {
+				t.Fatal(err)
+			}
+			if d.At.After(now.Add(48 * time.Hour)) {
+				ahead++
+			}
+		}
+	}
+	if ahead != 3 {
+		t.Errorf("%d appointments lie ahead, want the 3 of those that are not called off", ahead)
 	}
 }

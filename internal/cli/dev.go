@@ -18,8 +18,8 @@ import (
 const devHelp = `All of Carillon in one process, until interrupted: NATS embedded, Redis as a child
 process, the API, both sides, and the sandbox as the platform. Started again on the
 same data it goes on where it was, killed or not. The sample is an invented bakery
-chain: three senders, 6,000 contacts and three broadcasts, which are sent, audited
-and explained.
+chain: 6,000 contacts of three senders and three broadcasts, which are sent, audited
+and explained, and beside them three flows that are told what happens in a shop.
 
 What it can be told otherwise stands below, and in docs/configuration.md.`
 

@@ -57,6 +57,9 @@ func (t *tour) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := t.reportFlows(ctx); err != nil {
+		return err
+	}
 	return t.explainOne(ctx)
 }
 
@@ -132,7 +135,7 @@ func (t *tour) launch(ctx context.Context, senders, broadcasts []string) ([]stri
 			return nil, err
 		}
 	}
-	return open, nil
+	return open, t.tellFlows(ctx)
 }
 
 // unattended is the session of somebody who started the sample and need not
