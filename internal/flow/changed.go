@@ -64,7 +64,7 @@ func (c *compiler) changed(h parser.ExprHelper, _ ast.Expr, args []ast.Expr) (as
 
 // pathOf returns the names of a path, none for what is no path.
 func pathOf(e ast.Expr) []string {
-	switch e.Kind() {
+	switch e.Kind() { //nolint:exhaustive // nothing else is a path
 	case ast.IdentKind:
 		return []string{e.AsIdent()}
 	case ast.SelectKind:

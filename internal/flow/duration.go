@@ -17,7 +17,7 @@ const MaxDuration = 365 * day
 // duration reads what a document says of a time's length: as Go writes it, or
 // whole days and weeks as 7d and 2w. It may be negative.
 func duration(s string) (time.Duration, error) {
-	unit := time.Duration(0)
+	var unit time.Duration
 	switch {
 	case strings.HasSuffix(s, "d"):
 		unit = day
