@@ -187,7 +187,8 @@ func (b *beginning) began(x *turn) Result {
 
 // news is an event for a run that goes on: it moves it as any other would. By
 // a key, and while triggers are gathered, it is what the run is about from now
-// on, unless it is older.
+// on, unless it is older; criteria that hold by it begin then, each once in a
+// run.
 func (b *beginning) news(old *Run) Result {
 	if b.p.followed() {
 		return b.nothing(old, whyGoesOn)
@@ -196,13 +197,17 @@ func (b *beginning) news(old *Run) Result {
 	x.r.Seen, x.changed = b.t.Seq, true
 	gathers := old.State == Gathering
 	at, _ := x.s.happened()["time"].(time.Time)
+	var more []criterion
 	if (gathers || b.p.Spec.Reentry.Key != "") && !b.t.Time.Before(at) {
 		x.r.Identities = b.ids
 		x.s.event, x.r.Event = b.event, stored(b.event)
 		x.visit(Visit{Did: "news", What: string(b.t.Type)})
+		if !gathers {
+			more = x.newly(b.before)
+		}
 	}
 	if !gathers {
-		x.hear(b.t)
+		x.hear(b.t, more)
 	}
 	out := x.result()
 	out.Memory, out.Why = b.m, whyGoesOn
@@ -228,39 +233,67 @@ func (x *turn) gathered() {
 // begin asks the criteria and takes their steps; false: none of them holds.
 func (x *turn) begin(before *Last) bool {
 	typ, _ := x.s.happened()["type"].(string)
-	at, _ := x.s.happened()["time"].(time.Time)
-	x.s.changes = x.p.compare(x.s, before, at)
-	var held []criterion
-	for _, k := range x.p.criteria {
-		ok, err := x.s.holds(k.when)
-		if err != nil {
-			x.visit(Visit{Did: "start", What: typ})
-			x.fail("%v", err)
-			return true
-		}
-		if ok {
-			held = append(held, k)
-		}
-		if ok && !k.next {
-			break
-		}
-	}
-	if len(held) == 0 {
+	held, err := x.holding(before, func(criterion, error) bool { return false })
+	if err == nil && len(held) == 0 {
 		return false
 	}
 	x.visit(Visit{Did: "start", What: typ})
+	if err != nil {
+		x.fail("%v", err)
+		return true
+	}
+	x.take(held)
+	if !x.ends(nil) {
+		x.advance()
+	}
+	return true
+}
+
+// holding returns the criteria that hold, in order, up to one that says stop.
+// What can't be decided is asked of pass; where that does not pass it over, it
+// is an error.
+func (x *turn) holding(before *Last, pass func(criterion, error) bool) (held []criterion, err error) {
+	at, _ := x.s.happened()["time"].(time.Time)
+	x.s.changes = x.p.compare(x.s, before, at)
+	for _, k := range x.p.criteria {
+		ok, err := x.s.holds(k.when)
+		if err != nil && !pass(k, err) {
+			return nil, err
+		}
+		if err == nil && ok {
+			held = append(held, k)
+			if !k.next {
+				break
+			}
+		}
+	}
+	return held, nil
+}
+
+// newly returns the criteria that hold by news of the run and have not held in
+// it before. News that lacks what a condition asks about leaves it where it is:
+// the run goes on as it would without.
+func (x *turn) newly(before *Last) []criterion {
+	held, _ := x.holding(before, func(k criterion, err error) bool {
+		if k.id != "" && !slices.Contains(x.r.Held, k.id) {
+			x.visit(Visit{Step: k.id, Did: "undecided", What: err.Error()})
+		}
+		return true
+	})
+	return slices.DeleteFunc(held, func(k criterion) bool { return k.id == "" || slices.Contains(x.r.Held, k.id) })
+}
+
+// take begins the lines of criteria.
+func (x *turn) take(held []criterion) {
 	for _, k := range held {
 		if k.id != "" {
 			x.visit(Visit{Step: k.id, Did: "criterion"})
+			x.r.Held = append(slices.Clip(x.r.Held), k.id)
 		}
 		for _, at := range k.lines {
 			x.r.Threads = append(x.r.Threads, Thread{At: at})
 		}
 	}
-	if !x.ends(nil) {
-		x.advance()
-	}
-	return true
 }
 
 // sender returns whom messages go out from, and how that was found.

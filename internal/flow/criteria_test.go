@@ -117,6 +117,56 @@ func TestChanged(t *testing.T) {
 	}
 }
 
+// TestCriteriaByNews: a run that goes on begins what holds by news of it, each
+// criterion once, as far as none before it says stop; news that can't be
+// decided changes nothing.
+func TestCriteriaByNews(t *testing.T) {
+	t.Parallel()
+	const doc = `
+trigger: {events: [deal]}
+reentry: {key: event.data.deal}
+criteria:
+  - {id: won, when: 'changed(event.data.stage, "new", "won")', do: [{set: {labels: {won: true}}}], then: next}
+  - {id: big, when: event.data.total > 100, do: [{set: {labels: {big: true}}}]}
+  - {id: stay, do: [{wait: {for: 10h}}]}
+`
+	for name, c := range map[string]struct {
+		told []string // by the hour
+		want string
+	}{
+		"as it was":      {[]string{`"stage":"new","total":1`, `"stage":"new","total":2`}, "start stay news done"},
+		"won":            {[]string{`"stage":"new","total":1`, `"stage":"won","total":1`, `"stage":"won","total":1`}, "start stay news won set news done"},
+		"once":           {[]string{`"stage":"new","total":1`, `"stage":"won","total":1`, `"stage":"new","total":1`, `"stage":"won","total":1`}, "start stay news won set news news done"},
+		"won and big":    {[]string{`"stage":"new","total":1`, `"stage":"won","total":101`}, "start stay news won big set set done"},
+		"undecided":      {[]string{`"stage":"new","total":1`, `"stage":"won","total":"many"`}, "start stay news big:undecided won set done"},
+		"lacking":        {[]string{`"stage":"new","total":1`, `"stage":"won"`}, "start stay news won set done"},
+		"stop before it": {[]string{`"stage":"new","total":101`}, "start big set done"},
+	} {
+		s := play(t, doc)
+		for _, data := range c.told {
+			s.tell("deal", of("7", `"deal":"D1",`+data))
+			s.after(time.Hour)
+		}
+		s.after(20 * time.Hour)
+		_, r := s.only()
+		var did []string
+		for _, v := range r.Path {
+			switch v.Did {
+			case "wait":
+			case "criterion":
+				did = append(did, v.Step)
+			case "undecided":
+				did = append(did, v.Step+":undecided")
+			default:
+				did = append(did, v.Did)
+			}
+		}
+		if got := strings.Join(did, " "); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
 // TestMemoryIsBounded: what was seen of the keys that were used last is kept.
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()

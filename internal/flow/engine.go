@@ -32,7 +32,7 @@ func (p *Program) Hear(id ID, r Run, t *Told, w World) (Result, error) {
 		return x.unchanged(), nil
 	}
 	x.r.Seen, x.changed = t.Seq, true // also where it moves nothing: a step that waits later must not take a repeat of it
-	x.hear(t)
+	x.hear(t, nil)
 	return x.result(), nil
 }
 

@@ -68,6 +68,7 @@ type Run struct {
 	EndedAt    time.Time          `json:"ended_at,omitzero"`
 	Due        time.Time          `json:"due,omitzero"` // when it is to be looked at next; zero: when something happens
 	Threads    []Thread           `json:"threads,omitempty"`
+	Held       []string           `json:"held,omitempty"`     // ids of the criteria whose steps began
 	Outcomes   map[string]Outcome `json:"outcomes,omitempty"` // of steps, by id: the newest
 	Visits     map[int]int        `json:"visits,omitempty"`   // how often each instruction was come to
 	Path       []Visit            `json:"path,omitempty"`     // what was done, the oldest first

@@ -98,7 +98,7 @@ type Date struct {
 // is: once for each event.
 type Reentry struct {
 	Never bool   `yaml:"never,omitempty" json:"never,omitempty"` // once for each contact, ever
-	Key   string `yaml:"key,omitempty" json:"key,omitempty"`     // expression over event: once for each value; the same again while its run goes on is news for that run
+	Key   string `yaml:"key,omitempty" json:"key,omitempty"`     // expression over event: once for each value; the same again while its run goes on is news for that run, by which criteria may begin that did not hold before
 	After string `yaml:"after,omitempty" json:"after,omitempty"` // duration since the last run of the contact, or of its key, began
 }
 

@@ -127,8 +127,8 @@ func (x *turn) look() {
 	x.advance()
 }
 
-// hear goes on where an event was waited for.
-func (x *turn) hear(t *Told) {
+// hear goes on where an event was waited for, and begins what more holds by it.
+func (x *turn) hear(t *Told, more []criterion) {
 	told := input(t)
 	if x.ends(&hearingOf{t, told}) || x.r.State == Gathering {
 		return
@@ -140,6 +140,7 @@ func (x *turn) hear(t *Told) {
 			x.leave(th, x.p.code[th.At].then)
 		}
 	}
+	x.take(more)
 	x.redate()
 	x.advance()
 }
