@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/definition"
-	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/story"
 )
@@ -88,31 +86,14 @@ func (s *Server) within(to reach, r *http.Request) error {
 	case toEndpoint:
 		return s.endpointWithin(caller, r)
 	case toFlow:
-		return s.flowWithin(caller, r)
+		return s.flowWithin(caller, r, r.PathValue("id"))
+	case toRun:
+		return s.runWithin(caller, r)
 	case toJob:
 		if id, err := job.ParseID(r.PathValue("job")); err == nil && !caller.Sees(id.Sender) {
 			return fmt.Errorf("job %s: %w", id, story.ErrUnknownJob)
 		}
 	case toNobody, toSeveral:
-	}
-	return nil
-}
-
-// flowWithin answers for a flow that names, or may find, a sender out of the
-// caller's scope.
-func (s *Server) flowWithin(caller access.Principal, r *http.Request) error {
-	id := r.PathValue("id")
-	f, _, err := s.Defs.Flow(r.Context(), id)
-	if err != nil {
-		return err
-	}
-	spec, err := s.Defs.FlowSpec(r.Context(), id, f.Version)
-	if err != nil {
-		return err
-	}
-	out := func(sender string) bool { return !caller.Sees(sender) }
-	if spec.Sender == flow.Auto || slices.ContainsFunc(spec.Senders(), out) {
-		return fmt.Errorf("flow %s: %w", id, definition.ErrNotFound)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/access"
+	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/pkg/reason"
@@ -85,6 +86,14 @@ func tries() map[string]try {
 		"POST /v1/endpoints/{id}/enable":        {operator, hidden, "/v1/endpoints/crm-SENDER/enable", ""},
 		"POST /v1/endpoints/{id}/disable":       {operator, hidden, "/v1/endpoints/crm-SENDER/disable", ""},
 		"POST /v1/endpoints/{id}/replay":        {operator, hidden, "/v1/endpoints/crm-SENDER/replay", `{"dead":true}`},
+		"GET /v1/flows":                         {viewer, lacks, "/v1/flows", ""},
+		"GET /v1/flows/{id}":                    {viewer, hidden, "/v1/flows/flow-SENDER", ""},
+		"GET /v1/flows/{id}/runs":               {viewer, hidden, "/v1/flows/flow-SENDER/runs", ""},
+		"GET /v1/runs/{run}":                    {viewer, hidden, "/v1/runs/RUN", ""},
+		"POST /v1/flows/{id}/pause":             {operator, hidden, "/v1/flows/flow-SENDER/pause", ""},
+		"POST /v1/flows/{id}/resume":            {operator, hidden, "/v1/flows/flow-SENDER/resume", ""},
+		"POST /v1/flows/{id}/delete":            {operator, hidden, "/v1/flows/flow-SENDER/delete", `{"dry_run":true}`},
+		"POST /v1/flows/{id}/stop":              {operator, hidden, "/v1/flows/flow-SENDER/stop", `{"all":true}`},
 		"GET /v1/log":                           {admin, lacks, "/v1/log?sender=SENDER", ""},
 		"GET /v1/hooks":                         {viewer, lacks, "/v1/hooks", ""},
 		"GET /v1/tokens":                        {admin, lacks, "/v1/tokens", ""},
@@ -117,10 +126,10 @@ func settleDistrict(t *testing.T, h *house) *district {
 	t.Helper()
 	d := &district{house: h, words: map[string]*strings.Replacer{}, texts: map[access.Role]string{}, all: map[access.Role]string{}}
 	for _, sender := range []string{mine, theirs} {
-		d.words[sender] = strings.NewReplacer("SENDER", sender, "JOB", h.deadJob(t, sender).String(), "TOKENID", d.token(t, access.Viewer, sender).ID)
+		d.words[sender] = strings.NewReplacer("SENDER", sender, "JOB", h.deadJob(t, sender).String(), "TOKENID", d.token(t, access.Viewer, sender).ID, "RUN", h.begin(t, flow.ID{Flow: "flow-" + sender, Slot: flow.SlotOf("x")}, sender, "7").String())
 	}
 	src := job.Source{Month: "202611", Sender: nobody, Name: "menu-" + nobody + "~1"}
-	d.words[nobody] = strings.NewReplacer("SENDER", nobody, "JOB", src.Job(job.Key{}).String(), "TOKENID", "000000000000")
+	d.words[nobody] = strings.NewReplacer("SENDER", nobody, "JOB", src.Job(job.Key{}).String(), "TOKENID", "000000000000", "RUN", flow.ID{Flow: "flow-" + nobody, Slot: flow.SlotOf("x")}.String())
 	for _, role := range access.Roles() {
 		d.texts[role] = d.token(t, role, mine).text
 		d.all[role] = d.token(t, role).text
@@ -166,7 +175,7 @@ func (h *house) deadJob(t *testing.T, sender string) job.ID {
 		t.Fatal(err)
 	}
 	must(c.Apply(ctx, "f.yaml", strings.NewReader(flowYAML("order-"+sender, sender))))(t)
-	must(c.Apply(ctx, "e.yaml", strings.NewReader(endpointYAML(sender))))(t)
+	must(c.Apply(ctx, "e.yaml", strings.NewReader(endpointYAML(sender)+"---\n"+waitingYAML("flow-"+sender, sender)+"---\n"+waitingYAML("other-"+sender, sender))))(t)
 	id := h.jobOf(b.Source(), "7")
 	h.move(t, id, ledger.Record{State: job.Blocked, From: job.Pending, Reason: reason.WindowClosed, Rule: "standard_window"})
 	return id

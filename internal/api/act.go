@@ -32,6 +32,10 @@ func verbs() map[string]string {
 		"/v1/endpoints/{id}/enable":  "enable-endpoint",
 		"/v1/endpoints/{id}/disable": "disable-endpoint",
 		"/v1/endpoints/{id}/replay":  "replay-endpoint",
+		"/v1/flows/{id}/pause":       "pause-flow",
+		"/v1/flows/{id}/resume":      "resume-flow",
+		"/v1/flows/{id}/delete":      "delete-flow",
+		"/v1/flows/{id}/stop":        "stop-runs",
 		"/v1/tokens":                 "create-token",
 		"/v1/tokens/{id}/revoke":     "revoke-token",
 

@@ -90,7 +90,8 @@ func (s *Server) checks(caller access.Principal) (definition.Check, map[string][
 			advice[p.Spec.ID] = wireWarnings(s.Gate.Advice(warnings, &p.Spec, from, now))
 			return warnings, err
 		},
-		Flow: func(f *definition.FlowCheck) ([]string, error) { return s.Gate.CheckFlow(f, time.Now()) },
+		Flow:   func(f *definition.FlowCheck) ([]string, error) { return s.Gate.CheckFlow(f, time.Now()) },
+		Impact: s.Steering.Impact,
 	}, advice
 }
 

@@ -71,7 +71,8 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 			}
 		}
 		last := rt.path[strings.LastIndex(rt.path, "/")+1:]
-		o.Body = slices.Contains([]string{"apply", "contacts", "events", "changes", "erase", "reviews", "optouts", "launch", "diff", "redrive", "discard", "replay", "tokens"}, last) && rt.method == http.MethodPost
+		onFlow := strings.HasPrefix(rt.path, "/v1/flows/") && rt.method == http.MethodPost
+		o.Body = onFlow || slices.Contains([]string{"apply", "contacts", "events", "changes", "erase", "reviews", "optouts", "launch", "diff", "redrive", "discard", "replay", "tokens"}, last) && rt.method == http.MethodPost
 		want[rt.method+" "+rt.path] = o
 	}
 	for path, item := range doc["paths"].(object) {
@@ -151,6 +152,8 @@ func TestSchemasAreTheTypes(t *testing.T) {
 		"PolicyDiffRequest": client.PolicyDiffRequest{}, "PolicyDiffEvent": client.PolicyDiffEvent{}, "RuleChange": client.RuleChange{},
 		"BroadcastImpact": client.BroadcastImpact{}, "Token": client.Token{}, "TokenRequest": client.TokenRequest{},
 		"Outcome": client.Outcome{}, "Outcomes": client.Outcomes{}, "Endpoint": client.Endpoint{}, "EndpointPush": client.EndpointPush{}, "ReplayRequest": client.ReplayRequest{},
+		"Flow": client.Flow{}, "FlowDetail": client.FlowDetail{}, "RunCount": client.RunCount{}, "SteerRequest": client.SteerRequest{}, "SteeredFlow": client.SteeredFlow{},
+		"Run": client.Run{}, "RunVisit": client.RunVisit{}, "Runs": client.Runs{}, "StopRunsRequest": client.StopRunsRequest{}, "StoppedRuns": client.StoppedRuns{},
 		"CreatedToken": client.CreatedToken{}, "RevokedToken": client.RevokedToken{},
 		"HandleRequest": client.HandleRequest{}, "HandleResult": client.HandleResult{}, "Health": health{},
 	} {
@@ -181,6 +184,10 @@ func sameShape(t *testing.T, doc, schema object, typ reflect.Type, at string) {
 	switch {
 	case want == "array":
 		sameShape(t, doc, s["items"].(object), typ.Elem(), at+"[]")
+	case typ.Kind() == reflect.Map && typ.Elem().Kind() == reflect.Interface:
+		if s["additionalProperties"] != true {
+			t.Errorf("%s: want additionalProperties: true, for a map of anything", at)
+		}
 	case typ.Kind() == reflect.Map:
 		sameShape(t, doc, s["additionalProperties"].(object), typ.Elem(), at+"{}")
 	case want == "object":

@@ -105,6 +105,7 @@ func TestLife(t *testing.T) {
 		t.Errorf("progress after the cancellation: %+v", p)
 	}
 
+	lifeOfSteering(t, h, c)
 	lifeOfContact(t, h, c)
 	lifeOfOutcomes(t, c)
 

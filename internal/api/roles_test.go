@@ -24,7 +24,7 @@ func rolesTable() string {
 	b.WriteString("| request | viewer | operator | admin | scope |\n|---|---|---|---|---|\n")
 	scopes := map[reach]string{
 		toNobody: "none", toSender: "the sender of the path", toBroadcast: "the broadcast's sender", toJob: "the job's sender",
-		toQuery: "the sender of the query", toEndpoint: "all senders of the endpoint", toFlow: "all senders of the flow", toSeveral: "leaves out, or refuses, what is not in it",
+		toQuery: "the sender of the query", toEndpoint: "all senders of the endpoint", toFlow: "all senders of the flow; auto is every sender", toRun: "the same, of the run's flow", toSeveral: "leaves out, or refuses, what is not in it",
 	}
 	for _, rt := range (&Server{}).routes() {
 		if rt.role == "" {
@@ -80,6 +80,9 @@ func TestEveryRouteHasARole(t *testing.T) {
 		}
 		if strings.Contains(rt.path, "{id}") != (rt.reach == toSender || rt.reach == toBroadcast || rt.reach == toEndpoint || rt.reach == toFlow || strings.HasPrefix(rt.path, "/v1/tokens/")) {
 			t.Errorf("%s %s: nobody holds {id} against the caller's scope", rt.method, rt.path)
+		}
+		if strings.Contains(rt.path, "{run}") != (rt.reach == toRun) {
+			t.Errorf("%s %s: nobody holds {run} against the caller's scope", rt.method, rt.path)
 		}
 		if strings.Contains(rt.path, "{job}") != (rt.reach == toJob) {
 			t.Errorf("%s %s: nobody holds {job} against the caller's scope", rt.method, rt.path)

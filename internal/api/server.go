@@ -37,6 +37,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/outlet"
 	"github.com/carillon-dev/carillon/internal/receipt"
 	"github.com/carillon-dev/carillon/internal/scheduler"
+	"github.com/carillon-dev/carillon/internal/steering"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/internal/webhook"
 	"github.com/carillon-dev/carillon/pkg/client"
@@ -56,6 +57,7 @@ type Config struct {
 	Feed       *outcome.Feed
 	Outlets    *outlet.Store
 	Labels     *label.Store // what pulling the labels of Pages came to
+	Steering   *steering.Desk
 	Tally      *ledger.Tally
 	Gate       *gate.Gate
 	Desk       *ingest.Desk  // takes in what is told from outside
@@ -91,7 +93,7 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("api: no token: without one anybody could send")
 	}
 	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Desk == nil || c.CRM == nil || c.Scheduler == nil || c.Auditor == nil ||
-		c.Dead == nil || c.Teller == nil || c.Feed == nil || c.Outlets == nil || c.Labels == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.HookSecret == nil || c.Access == nil || c.Journal == nil || c.Keys == nil || c.Hooks == nil ||
+		c.Dead == nil || c.Teller == nil || c.Feed == nil || c.Outlets == nil || c.Labels == nil || c.Steering == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.HookSecret == nil || c.Access == nil || c.Journal == nil || c.Keys == nil || c.Hooks == nil ||
 		c.Rate < 1 || c.Policy == (client.Policy{}) {
 		return nil, errors.New("api: a room is missing in its configuration")
 	}
@@ -126,6 +128,7 @@ const (
 	toQuery                  // the parameter sender
 	toEndpoint               // {id} is an endpoint's
 	toFlow                   // {id} is a flow's
+	toRun                    // {run} is a flow's run
 	toSeveral                // the handler passes over, or refuses, what is out of scope
 )
 
@@ -181,6 +184,14 @@ func (s *Server) routes() []route {
 		{post, "/v1/endpoints/{id}/enable", nil, operator, toEndpoint, s.enableEndpoint},
 		{post, "/v1/endpoints/{id}/disable", nil, operator, toEndpoint, s.disableEndpoint},
 		{post, "/v1/endpoints/{id}/replay", nil, operator, toEndpoint, s.replayEndpoint},
+		{get, "/v1/flows", nil, viewer, toSeveral, s.flows},
+		{get, "/v1/flows/{id}", []string{"version"}, viewer, toFlow, s.flow},
+		{get, "/v1/flows/{id}/runs", []string{"state", "sender", "contact", "after", "limit"}, viewer, toFlow, s.runs},
+		{post, "/v1/flows/{id}/pause", nil, operator, toFlow, s.pauseFlow},
+		{post, "/v1/flows/{id}/resume", nil, operator, toFlow, s.resumeFlow},
+		{post, "/v1/flows/{id}/delete", nil, operator, toFlow, s.deleteFlow},
+		{post, "/v1/flows/{id}/stop", nil, operator, toFlow, s.stopRuns},
+		{get, "/v1/runs/{run}", nil, viewer, toRun, s.oneRun},
 		{get, logPath, []string{"after", "since", "until", "caller", "sender", "verb", "limit"}, admin, toSeveral, s.log},
 		{get, "/v1/hooks", nil, viewer, toSeveral, s.hooks},
 		{get, "/v1/tokens", nil, admin, toSeveral, s.tokens},

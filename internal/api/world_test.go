@@ -46,6 +46,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/run"
 	"github.com/carillon-dev/carillon/internal/scheduler"
 	"github.com/carillon-dev/carillon/internal/secret"
+	"github.com/carillon-dev/carillon/internal/steering"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
@@ -202,8 +203,13 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 	if err != nil {
 		return err
 	}
+	timers, err := run.OpenTimers(ctx, e.NATS, streams, names)
+	if err != nil {
+		return err
+	}
 	h.config = api.Config{
-		Defs: defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Desk: h.desk, CRM: &crm.Intake{Defs: defs, Desk: h.desk, Cache: mapping.NewCache(), Flows: h.known.Hearing}, Scheduler: sched,
+		Steering: &steering.Desk{Defs: defs, Controls: h.facts, Runs: runs, Timers: timers, Key: h.facts.Key, Now: time.Now},
+		Defs:     defs, Facts: h.facts, Ready: view.Open, Consent: &consent.Desk{Facts: h.facts, Ledger: h.ledger}, Desk: h.desk, CRM: &crm.Intake{Defs: defs, Desk: h.desk, Cache: mapping.NewCache(), Flows: h.known.Hearing}, Scheduler: sched,
 		Auditor: &audit.Auditor{Audiences: audiences, Ledger: h.ledger, Tally: h.tally, Witness: h.witness}, Dead: dead, Witness: h.witness,
 		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g, Witness: h.witness, Runs: runs, Programs: h.known, Says: errand.NewReader(runs, h.known, defs, h.facts)}, Feed: &outcome.Feed{JS: e.JetStream, Ledger: h.ledger}, Outlets: outlets, Labels: labels,
 		Tally: h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Access: h.access,

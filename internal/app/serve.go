@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/api"
@@ -9,6 +10,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/errand"
 	"github.com/carillon-dev/carillon/internal/idempotency"
 	"github.com/carillon-dev/carillon/internal/journal"
+	"github.com/carillon-dev/carillon/internal/steering"
 	"github.com/carillon-dev/carillon/internal/story"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
@@ -40,7 +42,8 @@ func (s *side) serve(ctx context.Context) (string, error) {
 		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: s.consent(), Desk: s.desk, CRM: s.crm,
 		Scheduler: s.scheduler, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally, Witness: s.witness}, Dead: s.dead, Witness: s.witness,
 		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Gate: c.gate, Witness: s.witness, Runs: c.runs, Programs: s.known, Says: errand.NewReader(c.runs, s.known, c.defs, c.facts)}, Feed: s.feed, Outlets: s.outlets, Labels: s.labels,
-		Tally: s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: string(c.token), Access: tokens,
+		Steering: &steering.Desk{Defs: c.defs, Controls: c.facts, Runs: s.runs, Timers: s.timers, Key: c.facts.Key, Now: time.Now},
+		Tally:    s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: string(c.token), Access: tokens,
 		Journal: log, Keys: keys, Rate: c.cfg.APIRate, Tracer: c.tracer, Log: c.cfg.Log,
 		Hooks: hooks, Listening: listening(c.cfg), Credential: s.credential, HookSecret: c.called.check,
 	})

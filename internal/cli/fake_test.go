@@ -64,6 +64,12 @@ func newTalkingFake() (*httptest.Server, *fake) {
 	mux.HandleFunc("GET /v1/endpoints", func(w http.ResponseWriter, _ *http.Request) { lines(w, someEndpoints()[0], someEndpoints()[1]) })
 	mux.HandleFunc("GET /v1/endpoints/{id}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, someEndpoints()[1]) })
 	mux.HandleFunc("POST /v1/endpoints/{id}/{verb}", f.endpoint)
+	mux.HandleFunc("GET /v1/flows", func(w http.ResponseWriter, _ *http.Request) { lines(w, aFlow().Flow) })
+	mux.HandleFunc("GET /v1/flows/{id}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, aFlow()) })
+	mux.HandleFunc("GET /v1/flows/{id}/runs", f.runs)
+	mux.HandleFunc("POST /v1/flows/{id}/{verb}", f.steer)
+	mux.HandleFunc("POST /v1/flows/{id}/stop", f.stopRuns)
+	mux.HandleFunc("GET /v1/runs/{run}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, aRun(1)) })
 	mux.HandleFunc("GET /v1/tokens", func(w http.ResponseWriter, _ *http.Request) {
 		lines(w, someTokens()[0], someTokens()[1], someTokens()[2])
 	})

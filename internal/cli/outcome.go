@@ -30,15 +30,15 @@ func outcomes(c client.Counts) []console.Segment {
 // stateColor is the colour of a state of a job, a broadcast or a sender.
 func stateColor(state string) console.Color {
 	switch state {
-	case "sent", "delivered", "read", "done", "open", "send", "created", "on":
+	case "sent", "delivered", "read", "done", "open", "send", "created", "on", "active", "goal":
 		return console.Green
 	case "blocked", "block", "paused", "sidelined", "expired", "off":
 		return console.Yellow
-	case "failed", "cancelled":
+	case "failed", "cancelled", "deleted":
 		return console.Red
 	case "unknown":
 		return console.Magenta
-	case "held", "hold", "scheduled", "running":
+	case "held", "hold", "scheduled", "running", "waiting", "gathering":
 		return console.Cyan
 	}
 	return console.Plain

@@ -100,14 +100,17 @@ func (s *Store) changeFlow(ctx context.Context, n *flow.Spec, here beside, check
 	return c, nil
 }
 
-// seesFlow tells whether whoever applies may know of a flow: of all senders
-// that it names, and of every sender where it is for any.
-func (c Check) seesFlow(s *flow.Spec) bool {
+// SeesFlow tells whether somebody who may know of some senders, or of all (""),
+// may know of a flow: of all senders that it names, and of every sender where
+// it is for any.
+func SeesFlow(sees func(sender string) bool, s *flow.Spec) bool {
 	if s.Sender == flow.Auto {
-		return c.sees("")
+		return sees("")
 	}
-	return !slices.ContainsFunc(s.Senders(), func(id string) bool { return !c.sees(id) })
+	return !slices.ContainsFunc(s.Senders(), func(id string) bool { return !sees(id) })
 }
+
+func (c Check) seesFlow(s *flow.Spec) bool { return SeesFlow(c.sees, s) }
 
 // liveFlow is a flow that was not deleted, with its newest version.
 func (s *Store) liveFlow(ctx context.Context, id string) (*flow.Spec, error) {

@@ -19,7 +19,7 @@ func (s *Spec) DrawPath(path []Visit) string {
 		d.newest[v.Step] = v
 	}
 	d.b.WriteString("flowchart TD\n")
-	open := []edge{{from: d.node("", "([", s.Trigger.words(), "])")}}
+	open := []edge{{from: d.node("", "([", s.Trigger.Words(), "])")}}
 	open = d.sequence("steps", s.Steps, open)
 	for i := range s.Criteria {
 		open = d.criterion(s, i, open)
@@ -236,8 +236,8 @@ func (s *Set) names() (out []string) {
 	return out
 }
 
-// words say what begins a run.
-func (t *Trigger) words() string {
+// Words say what begins a run.
+func (t *Trigger) Words() string {
 	says := "a comment"
 	switch {
 	case len(t.Events) > 0:
