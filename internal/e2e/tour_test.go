@@ -41,9 +41,19 @@ func TestReadmeTour(t *testing.T) {
 		}
 		return true
 	})
+	dir := t.TempDir() // as the tree is once it is built, for what the tour shows of it
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"bin": filepath.Dir(p.path), "examples": examples} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, b := range blocks {
 		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", string(b[1]))
-		cmd.Env, cmd.Dir = p.environ(), filepath.Dir(filepath.Dir(p.path))
+		cmd.Env, cmd.Dir = p.environ(), dir
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s\nsaid\n%s", err, b[1], out)
 		}
