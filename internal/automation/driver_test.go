@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/job"
@@ -59,5 +60,29 @@ func TestExit(t *testing.T) {
 	h.until("cart", flow.Exited, 20)
 	if n := len(h.jobs("cart")); n != 0 {
 		t.Errorf("%d reminders to people who have ordered", n)
+	}
+}
+
+// TestKeywordsInTurn asserts that of the flows that have a keyword of a text
+// one answers: that with the longest, unless its trigger is not for it.
+func TestKeywordsInTurn(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	for id, more := range map[string]string{"menu": "words: [menu]}", "hours": "words: [opening hours]}, where: event.id == 'm0'"} {
+		h.Apply(t, "kind: Flow\nid: "+id+"\ntype: auto_reply\nsender: bakery\ntrigger: {keywords: {match: word, "+more+"}\nsteps: [{wait: {for: 1h}}]\n")
+	}
+	h.Apply(t, "kind: Flow\nid: all\ntype: auto_reply\nsender: bakery\ntrigger: {inbound: [message]}\nsteps: [{wait: {for: 1h}}]\n")
+	h.drive()
+	for i := range 2 {
+		e := order(string(event.Message), "m"+itoa(i), i, nil)
+		e.Channel, e.Account, e.MessageID, e.Text = "messenger", "1", e.ID, "menu and opening hours?"
+		h.tell(e)
+	}
+	h.until("all", flow.Waiting, 2)
+	if n := len(h.of("hours", 0)) + 2*len(h.of("menu", 0)); n != 1 {
+		t.Errorf("to the longest keyword: %d", n)
+	}
+	if n := len(h.of("hours", 1)) + 2*len(h.of("menu", 1)); n != 2 {
+		t.Errorf("to the other: %d", n)
 	}
 }

@@ -1,7 +1,9 @@
 package automation
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/flow"
@@ -152,9 +154,37 @@ func (w *wave) candidate(ctx context.Context, n *news, l *live, t *flow.Told) {
 	w.candidates = append(w.candidates, candidate{n, l, t, who, len(w.touches) - 1})
 }
 
-// slots tells which runs candidates are.
-func (w *wave) slots(ctx context.Context) {
+// inTurn returns the candidates with those that answer by a keyword in the
+// order in which they may.
+func (w *wave) inTurn() []candidate {
+	flows := map[*flow.Told][]*flow.Spec{}
 	for _, c := range w.candidates {
+		if c.answers() {
+			flows[c.t] = append(flows[c.t], c.l.newest.Spec)
+		}
+	}
+	turns := map[*flow.Told][]*flow.Spec{}
+	for t, specs := range flows {
+		turns[t] = flow.Answering(t.Text, specs)
+	}
+	out := slices.Clone(w.candidates)
+	slices.SortStableFunc(out, func(a, b candidate) int {
+		return cmp.Compare(slices.Index(turns[a.t], a.l.newest.Spec), slices.Index(turns[b.t], b.l.newest.Spec))
+	})
+	return out
+}
+
+// answers tells whether the candidate's flow answers by keywords.
+func (c *candidate) answers() bool { return c.l.newest.Spec.Trigger.Keywords != nil }
+
+// slots tells which runs candidates are. Of the flows that have a keyword of a
+// text one answers: the first whose trigger takes it.
+func (w *wave) slots(ctx context.Context) {
+	answered := map[*flow.Told]bool{}
+	for _, c := range w.inTurn() {
+		if c.answers() && answered[c.t] {
+			continue
+		}
 		p := c.l.newest
 		slot, ok, err := p.Slot(c.t, c.who, w.people.world(ctx, w.now, []flow.Identity{c.who}))
 		var others []flow.Identity
@@ -171,6 +201,7 @@ func (w *wave) slots(ctx context.Context) {
 		if err != nil || !ok {
 			continue
 		}
+		answered[c.t] = answered[c.t] || c.answers()
 		ids := []flow.Identity{c.who}
 		for _, o := range others {
 			if o.Sender != c.who.Sender {

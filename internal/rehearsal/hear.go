@@ -1,8 +1,10 @@
 package rehearsal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/event"
@@ -47,16 +49,35 @@ func (p *play) one(t *flow.Told) error {
 			p.learn(flow.Identity{Sender: t.Sender, Person: t.Person}, u)
 		}
 	}
-	for _, prog := range p.flows {
+	answered := false
+	for _, prog := range p.inTurn(t) {
 		begins, moves := prog.Hears(t.Type, t.Channel)
-		if !begins && !moves {
+		answers := begins && prog.Spec.Trigger.Keywords != nil
+		if begins = begins && !(answers && answered); !begins && !moves {
 			continue
 		}
-		if err := p.flow(prog, t, begins, moves); err != nil {
+		began, err := p.flow(prog, t, begins, moves)
+		if err != nil {
 			return fmt.Errorf("flow %s: %w", prog.Spec.ID, err)
 		}
+		answered = answered || answers && began
 	}
 	return nil
+}
+
+// inTurn returns the flows with those that answer a text by a keyword in the
+// order in which they may: one of them does.
+func (p *play) inTurn(t *flow.Told) []*flow.Program {
+	specs := make([]*flow.Spec, len(p.flows))
+	for i, prog := range p.flows {
+		specs[i] = prog.Spec
+	}
+	turns := flow.Answering(t.Text, specs)
+	out := slices.Clone(p.flows)
+	slices.SortStableFunc(out, func(a, b *flow.Program) int {
+		return cmp.Compare(slices.Index(turns, a.Spec), slices.Index(turns, b.Spec))
+	})
+	return out
 }
 
 // reader reads the words of a sender's contacts.
@@ -79,18 +100,18 @@ func what(e *event.Event) string {
 	return fmt.Sprintf("%s %s of %s", e.Type, e.ID, e.Source)
 }
 
-// flow tells a flow of an event.
-func (p *play) flow(prog *flow.Program, t *flow.Told, begins, moves bool) error {
+// flow tells a flow of an event. It reports whether the flow's trigger takes it.
+func (p *play) flow(prog *flow.Program, t *flow.Told, begins, moves bool) (took bool, err error) {
 	var began flow.ID
 	if begins {
-		var err error
 		if began, err = p.begin(prog, t); err != nil {
-			return err
+			return false, err
 		}
 	}
+	took = began != flow.ID{}
 	who, is, err := prog.Main(t)
 	if !moves || !is || err != nil { // naming, or begin, said what is wrong with it
-		return nil
+		return took, nil //nolint:nilerr // what a flow can't find out is told there, and keeps no other from hearing of it
 	}
 	for _, id := range p.runsOf(prog.Spec.ID, who) {
 		if id == began {
@@ -99,11 +120,11 @@ func (p *play) flow(prog *flow.Program, t *flow.Told, begins, moves bool) error 
 		run := p.runs[id]
 		r, err := prog.Hear(id, *run, t, p.world(run.Identities))
 		if err != nil {
-			return err
+			return took, err
 		}
 		p.store(id, r, "")
 	}
-	return nil
+	return took, nil
 }
 
 // begin has an event begin a run, or be news for one that goes on. It returns
@@ -111,7 +132,7 @@ func (p *play) flow(prog *flow.Program, t *flow.Told, begins, moves bool) error 
 func (p *play) begin(prog *flow.Program, t *flow.Told) (flow.ID, error) {
 	who, is, err := prog.Main(t)
 	if err != nil || !is {
-		return flow.ID{}, nil // it is about somebody else, or naming said why it is about nobody
+		return flow.ID{}, nil //nolint:nilerr // it is about somebody else, or naming said why it is about nobody
 	}
 	slot, is, err := prog.Slot(t, who, p.world([]flow.Identity{who}))
 	switch {

@@ -146,6 +146,10 @@ func TestPlay(t *testing.T) {
 		{"a keyword", "{kind: Flow, id: f, type: auto_reply, sender: shop, trigger: {keywords: {words: [menu]}}, steps: [{id: a, send: {text: 'You said {{.event.text}}'}}]}\n",
 			did("09:00:00", "message", `,"text":"Menu"`) + did("09:01:00", "message", `,"text":"the rest"`),
 			"09:00:00 start; 09:00:00 a send sent; 09:00:00 done", "You said Menu: sent"},
+		{"of two keywords in one text the longer is answered", "{kind: Flow, id: f, type: auto_reply, sender: shop, trigger: {keywords: {match: word, words: [menu]}}, steps: [{id: a, send: {text: menu}}]}\n---\n" +
+			"{kind: Flow, id: g, type: auto_reply, sender: shop, trigger: {keywords: {match: word, words: [opening hours]}}, steps: [{id: b, send: {text: hours}}]}\n",
+			did("09:00:00", "message", `,"text":"menu and opening hours?"`) + did("09:01:00", "message", `,"text":"the menu"`),
+			"09:00:00 start; 09:00:00 b send sent; 09:00:00 done | 09:01:00 start; 09:01:00 a send sent; 09:01:00 done", "hours: sent; menu: sent"},
 		{"quiet hours of the flow", begin + "quiet_hours: {from: '08:00', to: '10:30'}\nsteps: [{id: a, send: {text: hi}}]\n", told("09:00:00", "1", "go", ada),
 			"09:00:00 start; 09:00:00 a quiet; 10:30:00 a send sent; 10:30:00 done", "hi: sent"},
 	} {

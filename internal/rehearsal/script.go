@@ -310,10 +310,11 @@ func person(body []byte) (Told, error) {
 	if a.Arrives.IsZero() {
 		t.Arrives = time.Time{}
 	}
-	switch scope := cmp.Or(a.Scope, contact.All); a.Event {
-	case optOut:
+	scope := cmp.Or(a.Scope, contact.All)
+	if a.Event == optOut {
 		t.word = &contact.Change{OptOut: scope, Source: "the rehearsal"}
-	case optIn:
+	}
+	if a.Event == optIn {
 		t.word = &contact.Change{OptIn: scope, Source: "the rehearsal"}
 	}
 	if t.word != nil {
