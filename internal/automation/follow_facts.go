@@ -69,13 +69,15 @@ func (f *follower) knows(l *live) bool {
 
 // run follows until ctx ends. Failures are logged and tried again.
 func (f *follower) run(ctx context.Context) {
-	said := ""
+	var said complaint
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
 		err := f.follow(ctx)
 		if errors.Is(err, errOver) {
 			return
 		}
-		said = f.d.again(ctx, "changes of contacts can't be followed; trying again", said, err)
+		if said.new(ctx, err) {
+			f.d.Log.WarnContext(ctx, "changes of contacts can't be followed; trying again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):

@@ -61,7 +61,7 @@ func (d *Driver) Run(ctx context.Context) error {
 func (d *Driver) rounds(ctx context.Context, events <-chan stream.Message) error {
 	t := time.NewTicker(tick)
 	defer t.Stop()
-	said, pause := "", firstPause
+	said, pause := complaint(""), firstPause
 	for ctx.Err() == nil {
 		r := &round{}
 		var err error
@@ -72,7 +72,9 @@ func (d *Driver) rounds(ctx context.Context, events <-chan stream.Message) error
 			if err == nil || ctx.Err() != nil {
 				break
 			}
-			said = d.again(ctx, "flows can't be carried out; trying again", said, err)
+			if said.new(ctx, err) {
+				d.Log.WarnContext(ctx, "flows can't be carried out; trying again", "error", err)
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):
@@ -109,7 +111,6 @@ type round struct {
 	timers                []*entry
 	last                  uint64 // of the events
 	then                  func(context.Context)
-	late                  time.Duration
 }
 
 func (r *round) size() int { return len(r.events) + len(r.inbox) + len(r.timers) + len(r.missed) }

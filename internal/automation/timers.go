@@ -47,13 +47,15 @@ func (d *Driver) load(ctx context.Context) error {
 	g.Go(func() error {
 		tick := time.NewTicker(loadEvery)
 		defer tick.Stop()
-		said := ""
+		var said complaint
 		for {
 			err := d.loadNear(ctx)
 			if err == nil {
 				err = d.purge(ctx)
 			}
-			said = d.again(ctx, "timers can't be loaded or forgotten; trying again", said, err)
+			if said.new(ctx, err) {
+				d.Log.WarnContext(ctx, "timers can't be loaded or forgotten; trying again", "error", err)
+			}
 			select {
 			case <-ctx.Done():
 				return nil
@@ -65,15 +67,17 @@ func (d *Driver) load(ctx context.Context) error {
 	return g.Wait()
 }
 
-// again logs an error unless it was logged last, and returns what was.
-func (d *Driver) again(ctx context.Context, text, said string, err error) string {
-	if err == nil {
-		return ""
+// complaint is the last failure of something that is tried again and again: the
+// same one is told once.
+type complaint string
+
+// new tells whether a failure is another one than the last.
+func (c *complaint) new(ctx context.Context, err error) bool {
+	was := *c
+	if *c = ""; err != nil {
+		*c = complaint(err.Error())
 	}
-	if err.Error() != said && ctx.Err() == nil {
-		d.Log.WarnContext(ctx, text, "error", err)
-	}
-	return err.Error()
+	return err != nil && *c != was && ctx.Err() == nil
 }
 
 func (d *Driver) added(ctx context.Context, m stream.Message) {

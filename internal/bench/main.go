@@ -21,6 +21,7 @@ func main() {
 	flag.IntVar(&b.messages, "messages", 20_000, "messages of each throughput measurement")
 	flag.IntVar(&b.recipients, "recipients", 1_000_000, "recipients of the large launch; 0 leaves it out")
 	flag.IntVar(&b.waiting, "waiting", 1_000_000, "messages that wait for one sender beside 200 with one each; 0 leaves it out")
+	flag.IntVar(&b.runs, "runs", 100_000, "runs of a flow that wait for the same second; 0 leaves it out")
 	flag.StringVar(&b.only, "only", "", "the one part to run, by its first words")
 	flag.StringVar(&b.dir, "dir", "", "where the engines keep their data (default: a new temporary directory)")
 	flag.StringVar(&b.profile, "profile", "", "where to write profiles of the sending: FILE.singles, FILE.batches, and FILE.allocs of both")
@@ -41,6 +42,7 @@ func main() {
 // bench is one run.
 type bench struct {
 	messages, recipients, waiting int
+	runs                          int
 	dir, profile, only            string
 	log                           *slog.Logger
 	rows                          []row
@@ -67,6 +69,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		{"a large launch", b.launch},
 		{"many small senders beside a large one", b.fairness},
 		{"a flow beside a large broadcast", b.flow},
+		{"many waiting runs", b.runsWaiting},
 	} {
 		if !strings.HasPrefix(part.name, b.only) {
 			continue

@@ -124,6 +124,7 @@ func (g Rules) meaning(s *sender.Spec, word string) string {
 		return "asks for help"
 	case policy.OptOutMaybe:
 		return "may mean stop"
+	case policy.NoKeyword:
 	}
 	return ""
 }

@@ -105,7 +105,7 @@ func (s *Store) writeAll(ctx context.Context, g *errgroup.Group, changes []*Chan
 			own, err := s.messages(c)
 			if err != nil {
 				c.Err = err
-				return nil
+				return nil //nolint:nilerr // it is this change's alone
 			}
 			first, err := stream.Batch(ctx, s.nc, own)
 			if err != nil {
