@@ -40,8 +40,12 @@ import (
 
 // Catalog tells which flows there are.
 type Catalog interface {
-	// Flows returns all flows as they are now, those that were deleted too.
+	// Flows returns all flows as they were last heard of, those that were deleted
+	// too.
 	Flows(ctx context.Context) ([]Flow, error)
+	// Catch returns once every change of a flow was heard of that was answered
+	// before.
+	Catch(ctx context.Context) error
 	// Program returns one version of a flow, which never changes.
 	Program(ctx context.Context, id string, version int) (*flow.Program, error)
 	// Sender returns a sender as it is now.

@@ -45,6 +45,10 @@ func (d *Defined) Flows(ctx context.Context) ([]Flow, error) {
 	return out, nil
 }
 
+// Catch returns once every change of a flow was heard of that was answered
+// before.
+func (d *Defined) Catch(ctx context.Context) error { return d.cache.Catch(ctx) }
+
 // Program returns one version of a flow.
 func (d *Defined) Program(ctx context.Context, id string, version int) (*flow.Program, error) {
 	return d.cache.Program(ctx, id, version)

@@ -1,7 +1,9 @@
 package automation
 
 import (
+	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -247,4 +249,45 @@ func TestErased(t *testing.T) {
 	if n := h.states("cart")[flow.Waiting]; n != crowdOfTest-1 {
 		t.Errorf("%d others wait", n)
 	}
+}
+
+// late is a catalog that hears of flows when it has to.
+type late struct {
+	Catalog
+
+	mu     sync.Mutex
+	caught bool
+}
+
+// Flows returns none before Catch.
+func (l *late) Flows(ctx context.Context) ([]Flow, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.caught {
+		return nil, nil
+	}
+	return l.Catalog.Flows(ctx)
+}
+
+// Catch waits for what is there.
+func (l *late) Catch(ctx context.Context) error {
+	if err := l.Catalog.Catch(ctx); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.caught = true
+	return nil
+}
+
+// TestAppliedAMomentAgo asserts that an event which was kept right after a flow
+// was applied begins a run, although the leader has not heard of the flow yet.
+func TestAppliedAMomentAgo(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.defs = &late{Catalog: h.defs}
+	h.drive()
+	h.Apply(t, waits)
+	h.tell(order("cart.left", "1", 1, about(1)))
+	h.until("cart", flow.Waiting, 1)
 }

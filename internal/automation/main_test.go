@@ -57,7 +57,7 @@ type house struct {
 	runs   *run.Store
 	timers *run.Timers
 	marks  jetstream.KeyValue
-	defs   *Defined
+	defs   Catalog
 	desk   Desk
 	plans  Planner
 	learn  func(context.Context, string, []contact.Update) error

@@ -118,6 +118,12 @@ func (r *round) size() int { return len(r.events) + len(r.inbox) + len(r.timers)
 // gather collects what there is. What was collected for a round that failed
 // stays in it.
 func (d *Driver) gather(ctx context.Context, events <-chan stream.Message, r *round) error {
+	d.listen(ctx, events, r)
+	if len(r.events) > 0 { // flows are looked at as they were when the events were kept, or later
+		if err := d.Catalog.Catch(ctx); err != nil {
+			return err
+		}
+	}
 	if err := d.look(ctx); err != nil {
 		return err
 	}
@@ -131,6 +137,21 @@ func (d *Driver) gather(ctx context.Context, events <-chan stream.Message, r *ro
 		}
 		r.missed, r.then = missed, then
 	}
+	r.inbox = append(r.inbox, d.inbox.take(maxRound-len(r.inbox))...)
+	upTo := d.Now()
+	if d.heard.asOf.Before(upTo) {
+		upTo = d.heard.asOf
+	}
+	if due := d.wheel.due(upTo, maxRound-len(r.timers)); len(due) > 0 {
+		d.Counts.Late.Store(d.Now().Sub(due[0].next).Milliseconds())
+		r.timers = append(r.timers, due...)
+	}
+	d.Counts.Loaded.Store(int64(d.wheel.size()))
+	return nil
+}
+
+// listen collects the events that have come.
+func (d *Driver) listen(ctx context.Context, events <-chan stream.Message, r *round) {
 	take := func(m stream.Message) {
 		r.events, r.last = append(r.events, d.told(ctx, m, nil)), m.Seq
 	}
@@ -147,17 +168,6 @@ func (d *Driver) gather(ctx context.Context, events <-chan stream.Message, r *ro
 		}
 		break
 	}
-	r.inbox = append(r.inbox, d.inbox.take(maxRound-len(r.inbox))...)
-	upTo := d.Now()
-	if d.heard.asOf.Before(upTo) {
-		upTo = d.heard.asOf
-	}
-	if due := d.wheel.due(upTo, maxRound-len(r.timers)); len(due) > 0 {
-		d.Counts.Late.Store(d.Now().Sub(due[0].next).Milliseconds())
-		r.timers = append(r.timers, due...)
-	}
-	d.Counts.Loaded.Store(int64(d.wheel.size()))
-	return nil
 }
 
 // carryOut takes a round in, and lets go of what led to it.
