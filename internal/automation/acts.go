@@ -102,6 +102,9 @@ func (d *Driver) catchUp(ctx context.Context) (out []*news, then func(context.Co
 			return nil, nil, err
 		}
 		return out, func(ctx context.Context) {
+			if l.State != flow.Active { // it stands still again: what it heard is not noted anywhere
+				return
+			}
 			if l.behind = upTo; upTo < d.heard.at {
 				return
 			}

@@ -291,3 +291,36 @@ func TestAppliedAMomentAgo(t *testing.T) {
 	h.tell(order("cart.left", "1", 1, about(1)))
 	h.until("cart", flow.Waiting, 1)
 }
+
+// TestResumedAsTimersCome asserts that a run is woken whose timer comes in the
+// very round in which its flow goes on, and so is taken in too early.
+func TestResumedAsTimersCome(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.Apply(t, waits)
+	_, stop := h.drive()
+	h.tell(order("cart.left", "1", 1, about(1)))
+	h.until("cart", flow.Waiting, 1)
+	h.set("cart", flow.Paused)
+	h.acted("cart", flow.Paused, 1)
+	stop()
+	h.later(2 * time.Hour)
+	h.set("cart", flow.Active)
+	rig.Must(t, h.defs.Catch(t.Context()))
+	d := h.driver()
+	rig.Must(t, d.begin(t.Context()))
+	for i := range 2 {
+		rig.Must(t, d.loadNear(t.Context()))
+		r := &round{}
+		rig.Must(t, d.gather(t.Context(), nil, r))
+		if len(r.timers) != 1 || d.flows["cart"].catching != (i == 0) {
+			t.Fatalf("round %d: %d timers, catching %t", i+1, len(r.timers), d.flows["cart"].catching)
+		}
+		rig.Must(t, d.carryOut(t.Context(), r))
+	}
+	if n := len(h.jobs("cart")); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+	d.inbox.close()
+	_ = d.beside.Wait()
+}

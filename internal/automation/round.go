@@ -196,10 +196,10 @@ func (d *Driver) carryOut(ctx context.Context, r *round) error {
 		}
 	}
 	d.Counts.Heard.Add(int64(len(r.events)))
-	r.then(ctx)
 	for _, n := range all {
 		d.letGo(n)
 	}
+	r.then(ctx) // after timers were put aside, so that a flow that goes on takes them up
 	d.inbox.finished(len(r.inbox))
 	return nil
 }

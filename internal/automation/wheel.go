@@ -22,6 +22,7 @@ type minute struct {
 	open   int    // in memory and not handled
 	last   uint64 // sequence of its newest message that is in memory
 	loaded bool   // all that was there is in memory
+	stale  bool   // some was put aside while it was loaded: it is to be loaded once more
 	aside  bool   // some were put aside: it stays until they are loaded again
 }
 
@@ -45,25 +46,26 @@ func (w *wheel) reach(m run.Minute) {
 	if m.At.After(w.upTo[m.Calls]) {
 		w.upTo[m.Calls] = m.At
 	}
-	w.of(m).loaded = false
+	v := w.of(m)
+	v.loaded, v.stale = false, false
 }
 
-// wants tells whether a minute is to be loaded: it is not reached yet, or its
-// loading was cut short, or some of it was put aside.
+// wants tells whether a minute is to be loaded: it was not yet, or its loading
+// was cut short, or some of it was put aside.
 func (w *wheel) wants(m run.Minute) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if v := w.minutes[m]; v != nil {
-		return !v.loaded
-	}
-	return m.At.After(w.upTo[m.Calls])
+	v := w.minutes[m]
+	return v == nil || !v.loaded
 }
 
-// loaded notes that all of a minute is in memory.
+// loaded notes that all of a minute is in memory, unless what was put aside
+// meanwhile is to be taken up.
 func (w *wheel) loaded(m run.Minute) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.of(m).loaded = true
+	v := w.of(m)
+	v.loaded = !v.stale
 }
 
 func (w *wheel) of(m run.Minute) *minute {
@@ -83,11 +85,10 @@ func (w *wheel) add(g run.Group) {
 	if g.Minute.At.After(w.upTo[g.Minute.Calls]) {
 		return
 	}
-	_, known := w.minutes[g.Minute]
+	// A minute that nobody looked for may have had some kept before it was
+	// reached, which were not taken in: it is loaded, although some are here twice
+	// then.
 	m := w.of(g.Minute)
-	if !known { // everything of it is behind, or comes by the stream
-		m.loaded = true
-	}
 	m.last = max(m.last, g.Seq)
 	m.open += len(g.Timers)
 	for _, t := range g.Timers {
@@ -168,7 +169,7 @@ func (w *wheel) takeUp() {
 	defer w.mu.Unlock()
 	for _, m := range w.minutes {
 		if m.aside {
-			m.aside, m.loaded = false, false
+			m.aside, m.loaded, m.stale = false, false, true
 		}
 	}
 }

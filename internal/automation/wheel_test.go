@@ -20,17 +20,17 @@ func TestWheel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, at := newWheel(), time.Unix(6000, 0).UTC()
 		m := run.Minute{At: at}
-		open, last, loaded, aside, reached := 0, uint64(0), false, false, false
+		open, last, loaded, aside, reached, stale := 0, uint64(0), false, false, false, false
 		var out []*entry
 		for seq := uint64(1); seq <= 30; seq++ {
 			switch rapid.IntRange(0, 6).Draw(t, "do") {
 			case 0:
 				w.reach(m)
-				reached, loaded = true, false
+				reached, loaded, stale = true, false, false
 			case 1:
 				if reached {
 					w.loaded(m)
-					loaded = true
+					loaded = !stale
 				}
 			case 2:
 				n := rapid.IntRange(1, 3).Draw(t, "timers")
@@ -53,7 +53,7 @@ func TestWheel(t *testing.T) {
 			case 6:
 				w.takeUp()
 				if aside {
-					aside, loaded = false, false
+					aside, loaded, stale = false, false, true
 				}
 			}
 			upTo, over := w.over(at.Add(time.Hour))[m]
@@ -87,6 +87,30 @@ func TestWheelOrder(t *testing.T) {
 	}
 	if got := w.due(at.Add(time.Hour), 9); len(got) != 2 || !got[1].At.Equal(at.Add(3)) {
 		t.Errorf("then: %+v", got)
+	}
+}
+
+// TestWheelPassed asserts that a timer is loaded that was kept in a minute which
+// nobody had seen, before a later one was reached.
+func TestWheelPassed(t *testing.T) {
+	t.Parallel()
+	w, at := newWheel(), time.Unix(6000, 0).UTC()
+	between := run.Minute{At: at.Add(time.Minute)}
+	w.reach(run.Minute{At: at})
+	w.add(run.Group{Minute: between, Seq: 1, Timers: []run.Timer{{At: between.At}}}) // the loading of its minute is to bring it
+	w.reach(run.Minute{At: at.Add(2 * time.Minute)})
+	if !w.wants(between) {
+		t.Fatal("a minute that was passed over is never loaded")
+	}
+	w.add(run.Group{Minute: between, Seq: 2, Timers: []run.Timer{{At: between.At}}})
+	if !w.wants(between) {
+		t.Fatal("what was kept first in a minute that was passed over is never loaded")
+	}
+	for _, e := range w.due(between.At, 9) {
+		w.handled(e)
+	}
+	if _, over := w.over(at.Add(time.Hour))[between]; over {
+		t.Fatal("it is forgotten without having been loaded")
 	}
 }
 
