@@ -123,7 +123,8 @@ func (w *wave) applyTo(ctx context.Context, t *touch, h *held) error {
 	}
 	p := t.l.programs[h.run.Version]
 	if p == nil {
-		return nil // it was said when the flow was looked at
+		n.aside = !h.run.State.Over() // it was said when the flow was looked at
+		return nil
 	}
 	world := w.people.world(ctx, w.now, h.run.Identities)
 	res, err := w.ask(t, h, p, world)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/flow"
 )
@@ -85,7 +86,7 @@ func (d *Driver) compile(ctx context.Context, l *live) error {
 		}
 		p, err := d.Catalog.Program(ctx, l.ID, v)
 		if err != nil {
-			if ctx.Err() != nil {
+			if !definition.Lasting(err) {
 				return err
 			}
 			d.Log.ErrorContext(ctx, "a version of a flow can't be read; its runs are left alone", "flow", l.ID, "version", v, "error", err)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/flow"
@@ -323,4 +326,31 @@ func TestResumedAsTimersCome(t *testing.T) {
 	}
 	d.inbox.close()
 	_ = d.beside.Wait()
+}
+
+// dumb is a catalog that does not answer at first when it is asked for a
+// version.
+type dumb struct {
+	Catalog
+	asked atomic.Int64
+}
+
+// Program fails some times.
+func (d *dumb) Program(ctx context.Context, id string, version int) (*flow.Program, error) {
+	if d.asked.Add(1) <= 3 {
+		return nil, nats.ErrTimeout
+	}
+	return d.Catalog.Program(ctx, id, version)
+}
+
+// TestNoAnswer asserts that no event passes by a flow of which a version could
+// not be read just now.
+func TestNoAnswer(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.defs = &dumb{Catalog: h.defs}
+	h.Apply(t, waits)
+	h.tell(order("cart.left", "1", 1, about(1)))
+	h.drive()
+	h.until("cart", flow.Waiting, 1)
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/stream"
 )
@@ -177,7 +178,7 @@ func (f *follower) sorted(ctx context.Context, l Flow) (follows, error) {
 	s = follows{version: l.Version}
 	for v := 1; v <= l.Version; v++ {
 		p, err := f.d.Catalog.Program(ctx, l.ID, v)
-		if ctx.Err() != nil {
+		if err != nil && !definition.Lasting(err) {
 			return s, err
 		}
 		if err != nil {

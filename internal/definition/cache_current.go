@@ -52,7 +52,7 @@ func (c *Cache) Hearing(ctx context.Context) ([]*flow.Program, error) {
 		}
 		for v := flows[id].Version; v > 0; v-- {
 			p, err := c.Program(ctx, id, v)
-			if ctx.Err() != nil {
+			if err != nil && !Lasting(err) { // an event must not pass by a flow since nobody answered
 				return nil, err
 			}
 			if err == nil {

@@ -46,7 +46,8 @@ func (c *Cache) Flow(ctx context.Context, id string) (flow.Flow, bool, error) {
 	return f, ok, nil
 }
 
-// Program returns a version of a flow, compiled.
+// Program returns a version of a flow, compiled. Asking again brings no other
+// answer where its error is lasting, see Lasting.
 func (c *Cache) Program(ctx context.Context, id string, n int) (*flow.Program, error) {
 	at := version{id, n}
 	c.mu.Lock()
@@ -60,7 +61,7 @@ func (c *Cache) Program(ctx context.Context, id string, n int) (*flow.Program, e
 		return nil, err
 	}
 	if p, err = flow.Compile(spec, n); err != nil {
-		return nil, fmt.Errorf("flow %s, version %d: %w", id, n, err)
+		return nil, fmt.Errorf("flow %s, version %d: %w: %w", id, n, ErrUnreadable, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -25,6 +25,13 @@ import (
 // ErrNotFound says that nothing of that id is defined.
 var ErrNotFound = errors.New("not found")
 
+// ErrUnreadable says that a definition is there and says what nobody here
+// understands: a newer version of the program wrote it.
+var ErrUnreadable = errors.New("it can't be read here")
+
+// Lasting tells whether asking again for a definition brings no other answer.
+func Lasting(err error) bool { return errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnreadable) }
+
 // ErrChanged says that somebody else changed the definition meanwhile.
 var ErrChanged = errors.New("changed by somebody else meanwhile")
 
@@ -135,7 +142,7 @@ func parse[T any](e jetstream.KeyValueEntry) (*T, uint64, error) {
 	d := json.NewDecoder(bytes.NewReader(e.Value()))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&v); err != nil {
-		return nil, 0, fmt.Errorf("%s at revision %d: %w", e.Key(), e.Revision(), err)
+		return nil, 0, fmt.Errorf("%s at revision %d: %w: %w", e.Key(), e.Revision(), ErrUnreadable, err)
 	}
 	return &v, e.Revision(), nil
 }
