@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -146,8 +147,12 @@ func Last(ctx context.Context, nc *nats.Conn, name, filter string) (Message, boo
 // the server's limit is 1,024.
 const maxNewest = 1000
 
-// ErrTooMany says that wildcards match more than the server answers at once,
-// 1,024 subjects.
+// maxAnswer is how many bytes of messages one answer has at most, some more
+// for the last of them; the rest is asked for anew.
+const maxAnswer = 8 << 20
+
+// ErrTooMany says that one subject's wildcards match more than is answered at
+// once: 1,024 subjects, or maxAnswer.
 var ErrTooMany = errors.New("more is asked for than is answered at once")
 
 // Newest returns the newest message of each subject that has one, in no
@@ -156,20 +161,38 @@ var ErrTooMany = errors.New("more is asked for than is answered at once")
 // include ErrTooMany.
 func Newest(ctx context.Context, nc *nats.Conn, name string, subjects []string) (map[string]Message, error) {
 	out := make(map[string]Message, len(subjects))
-	for len(subjects) > 0 {
-		n := min(len(subjects), maxNewest)
-		if err := newest(ctx, nc, name, subjects[:n], out); err != nil {
+	var parts [][]string
+	for some := range slices.Chunk(subjects, maxNewest) {
+		parts = append(parts, some)
+	}
+	for len(parts) > 0 {
+		some := parts[0]
+		parts = parts[1:]
+		err := newest(ctx, nc, name, some, out)
+		if errors.Is(err, errCut) && len(some) > 1 {
+			parts = append(parts, some[:len(some)/2], some[len(some)/2:])
+			continue
+		}
+		if errors.Is(err, errCut) {
+			err = ErrTooMany
+		}
+		if err != nil {
 			return nil, fmt.Errorf("read stream %s: %w", name, err)
 		}
-		subjects = subjects[n:]
 	}
 	return out, nil
 }
 
+// errCut says that an answer ended before all of it was there.
+var errCut = errors.New("the answer was cut short")
+
+// The server says in words whether nothing matches, or something did not load.
+const noResults = "No Results"
+
 func newest(ctx context.Context, nc *nats.Conn, name string, subjects []string, out map[string]Message) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*AckWait)
 	defer cancel()
-	req, err := json.Marshal(map[string]any{"multi_last": subjects})
+	req, err := json.Marshal(map[string]any{"multi_last": subjects, "max_bytes": maxAnswer})
 	if err != nil {
 		return err
 	}
@@ -194,7 +217,15 @@ func newest(ctx context.Context, nc *nats.Conn, name string, subjects []string, 
 				return fmt.Errorf("answer without a sequence: %w", err)
 			}
 			out[m.Header.Get("Nats-Subject")] = Message{Subject: m.Header.Get("Nats-Subject"), Data: m.Data, Seq: seq}
-		case "204", "404": // the end, or nothing at all
+		case "204":
+			if left := m.Header.Get("Nats-Num-Pending"); left != "" && left != "0" {
+				return errCut
+			}
+			return nil
+		case "404":
+			if why := m.Header.Get("Description"); why != noResults {
+				return errors.New("direct read: " + why)
+			}
 			return nil
 		case "413":
 			return ErrTooMany

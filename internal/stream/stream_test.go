@@ -166,6 +166,29 @@ func TestNewest(t *testing.T) {
 	}
 }
 
+// TestNewestOfMuch asserts that an answer which the server cuts short is never
+// taken for all there is.
+func TestNewestOfMuch(t *testing.T) {
+	t.Parallel()
+	nc, js := open(t)
+	const n = 12
+	data := make([]byte, 1000<<10)
+	var subjects []string
+	for i := range n {
+		subjects = append(subjects, subj(i))
+		if _, err := js.Publish(t.Context(), subj(i), data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := Newest(t.Context(), nc, "S", subjects)
+	if err != nil || len(got) != n {
+		t.Errorf("%d messages, want %d: %v", len(got), n, err)
+	}
+	if _, err := Newest(t.Context(), nc, "S", []string{"s.*"}); !errors.Is(err, ErrTooMany) {
+		t.Errorf("more than one answer holds by one wildcard: %v", err)
+	}
+}
+
 func TestNewestOfNothing(t *testing.T) {
 	nc, _ := open(t)
 	for _, subjects := range [][]string{nil, {"s.none"}} {
