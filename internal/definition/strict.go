@@ -40,14 +40,15 @@ func paths(n *yaml.Node, above string, lines map[string]int) {
 }
 
 // lineOf is the line of the field that an error is about: of those that its
-// words begin with, or that follow a colon in them, the most exact. It is the
-// document's own where there is none.
+// words begin with, or that follow a colon in them, the most exact. Of a field
+// that is missing it is that of what it is missing in, and the document's own
+// where there is none.
 func (d Document) lineOf(err error) int {
 	line, exact := d.Line, ""
 	for said := range strings.SplitSeq(err.Error(), ": ") {
 		for path, at := range d.fields {
 			rest, ok := strings.CutPrefix(said, path)
-			if ok && (rest == "" || rest[0] == ' ') && len(path) > len(exact) {
+			if ok && (rest == "" || rest[0] == ' ' || rest[0] == '.') && len(path) > len(exact) {
 				line, exact = at, path
 			}
 		}
