@@ -226,5 +226,32 @@ func yamlError(file string, line int, err error) error {
 		line, _ = strconv.Atoi(m[1])
 		msg = msg[len(m[0]):]
 	}
-	return &Error{File: file, Line: line, Err: errors.New(regexp.MustCompile(` into (\*?[a-z]+\.[A-Za-z]+|struct .*)$`).ReplaceAllString(msg, ""))}
+	return &Error{File: file, Line: line, Err: errors.New(plain(msg))}
+}
+
+// misfit is what the decoder says of a value that its field can't take: the
+// kinds of both, and the value where it is a single one.
+var misfit = regexp.MustCompile("^cannot unmarshal !!([a-z]+)(?: (`.*`))?(?: into (.*))?$")
+
+// plain says without types of Go what a field wants.
+func plain(msg string) string {
+	m := misfit.FindStringSubmatch(msg)
+	if m == nil {
+		return msg
+	}
+	want, have := "a mapping", m[2]
+	switch into := strings.TrimPrefix(m[3], "*"); {
+	case into == "string":
+		want = "text"
+	case into == "bool":
+		want = "true or false"
+	case strings.HasPrefix(into, "int"):
+		want = "a whole number"
+	case strings.HasPrefix(into, "[]"):
+		want = "a list"
+	}
+	if have == "" {
+		have = map[string]string{"seq": "a list", "map": "a mapping"}[m[1]]
+	}
+	return "want " + want + ", not " + have
 }
