@@ -45,7 +45,8 @@ func Compile(env *cel.Env, field, text string, want ...*cel.Type) (*Expression, 
 	ast, issues := env.Compile(text)
 	if issues.Err() != nil {
 		e := issues.Errors()[0]
-		return nil, fmt.Errorf("%s: %s (line %d, column %d)", field, e.Message, e.Location.Line(), e.Location.Column()+1)
+		says, _, _ := strings.Cut(e.Message, " expecting ") // what follows is every token of the grammar
+		return nil, fmt.Errorf("%s: %s (line %d, column %d)", field, says, e.Location.Line(), e.Location.Column()+1)
 	}
 	if gives := ast.OutputType(); !gives.IsExactType(cel.DynType) && !slices.ContainsFunc(want, gives.IsExactType) {
 		return nil, fmt.Errorf("%s: gives %s, want %s", field, gives, oneOf(want))

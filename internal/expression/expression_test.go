@@ -44,6 +44,7 @@ func TestCompile(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"event.data.":                  "f: Syntax error",
+		"event.data.x ==":              "f: Syntax error: mismatched input '<EOF>' (line 1, column 16)",
 		"\n evnt == 1":                 "f: undeclared reference to 'evnt' (did you mean 'event'?) (line 2, column 2)",
 		"1":                            "f: gives int, want bool, string",
 		"event.data.x":                 "",
