@@ -108,7 +108,7 @@ func listLetters(t *console.Terminal, list iter.Seq2[client.Letter, error]) erro
 		if l.Doubt != nil && l.Doubt.LikelyNotSent {
 			why += ", likely not sent"
 		}
-		return []string{l.At.UTC().Format("01-02 15:04:05Z"), l.State, why, l.Contact, l.Job}
+		return []string{shortStamp(l.At), l.State, why, l.Contact, l.Job}
 	})
 }
 

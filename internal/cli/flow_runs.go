@@ -84,9 +84,9 @@ func runsOf(ctx context.Context, c *client.Client, id string, q client.RunQuery,
 
 func listRuns(t *console.Terminal, list iter.Seq2[client.Run, error]) error {
 	tab := console.NewTable(t, console.Column{Title: "RUN", Whole: true}, console.Column{Title: "CONTACT", Whole: true}, console.Column{Title: "VERSION", Right: true},
-		console.Column{Title: "STATE", Paint: stateColor}, console.Column{Title: "STARTED"}, console.Column{Title: "NEXT"}, console.Column{Title: "WHY"})
+		console.Column{Title: "STATE", Paint: stateColor}, console.Column{Title: "STARTED", Whole: true}, console.Column{Title: "NEXT", Whole: true}, console.Column{Title: "WHY"})
 	return tabulate(tab, list, func(v client.Run) []string {
-		return []string{v.ID, personOf(v), fmt.Sprint(v.Version), v.State, stamp(v.StartedAt), stamp(v.Due), oneLine(v.Why)}
+		return []string{v.ID, personOf(v), fmt.Sprint(v.Version), v.State, shortStamp(v.StartedAt), shortStamp(v.Due), oneLine(v.Why)}
 	})
 }
 

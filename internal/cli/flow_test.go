@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
+	"testing"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/console"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
@@ -70,4 +74,21 @@ func (f *fake) stopRuns(w http.ResponseWriter, r *http.Request) {
 		v.Stopped, v.Over = v.Matched-v.Matched/1200, v.Matched/1200
 	}
 	answer(w, 200, v)
+}
+
+// TestRunsOfNarrowTerminals: an id of a run leaves little room, but when it
+// began and goes on is never cut.
+func TestRunsOfNarrowTerminals(t *testing.T) {
+	t.Parallel()
+	r := aRun(1)
+	r.ID, r.StartedAt, r.Due = "a~nb2cbhlqkegq4blyo6zmnu47wewawnypfhfz", day(9, 30, 1), day(12, 0, 2)
+	var out bytes.Buffer
+	if err := listRuns(console.Fixed(&out, 100, true, false), func(yield func(client.Run, error) bool) { yield(r, nil) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []time.Time{r.StartedAt, r.Due} {
+		if want := shortStamp(at); !strings.Contains(out.String(), want) {
+			t.Errorf("want %s in\n%s", want, out.String())
+		}
+	}
 }

@@ -96,7 +96,7 @@ func logCells(e client.LogEntry) []string {
 	if who == "" {
 		who = e.Caller.ID
 	}
-	return []string{e.At.UTC().Format("01-02 15:04:05Z"), oneLine(who), e.Verb, oneLine(target(e)), result(e.Status)}
+	return []string{shortStamp(e.At), oneLine(who), e.Verb, oneLine(target(e)), result(e.Status)}
 }
 
 // target is what an entry was done to, with what else it says.

@@ -52,6 +52,14 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
+// shortStamp is a time of the last or the next months, as lists have it.
+func shortStamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("01-02 15:04:05Z")
+}
+
 // counted is one line of a breakdown.
 type counted struct {
 	name string
