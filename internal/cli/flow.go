@@ -22,7 +22,7 @@ func newFlowCommand(s *session) *cobra.Command {
 		newFlowRunsCommand(s),
 		newFlowExplainCommand(s),
 		newSteerCommand(s, "pause", "Let a flow stand still: nothing begins, and what has not left waits", "let %s stand still", false, (*client.Client).PauseFlow),
-		newSteerCommand(s, "resume", "Let a paused flow go on; what came meanwhile is heard", "let %s go on", false, (*client.Client).ResumeFlow),
+		newSteerCommand(s, "resume", "Let a paused flow go on; its runs hear what came meanwhile", "let %s go on", false, (*client.Client).ResumeFlow),
 		newSteerCommand(s, "delete", "End a flow for good: its runs are stopped, what has not left is cancelled", "stop %s, and cancel what has not left", true, (*client.Client).DeleteFlow),
 		newStopCommand(s),
 		newSchemaCommand(s),
