@@ -37,6 +37,9 @@ const saveEvery = time.Second
 // the stream, which was restored from a backup then: hearing events again
 // changes nothing.
 func (d *Driver) begin(ctx context.Context) error {
+	if err := d.Runs.Catch(ctx); err != nil { // of who led before
+		return err
+	}
 	e, err := d.Marks.Get(ctx, ingest.FlowsKey)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil

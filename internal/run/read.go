@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -42,9 +45,11 @@ const (
 	readers = 4
 )
 
-// Read reads many runs at once. Any replica may answer, which may be behind:
-// whoever writes names the revision that it saw, and asks the leader by Get
-// once that was refused.
+// Read reads many runs at once. Any replica may answer that has what this store
+// wrote and what Catch found: an event that changes nothing of an older state
+// would be lost without a write that could be refused. What others wrote since
+// may be missing: whoever writes names the revision that it saw, and asks the
+// leader by Get once that was refused.
 func (s *Store) Read(ctx context.Context, w Wanted) (*Found, error) {
 	f := &Found{Runs: map[flow.ID]Stored{}, Of: map[Whom][]flow.ID{}, Memories: map[Whom]Remembered{}}
 	also, err := s.readOf(ctx, w.Of, f)
@@ -163,7 +168,7 @@ func (s *Store) newest(ctx context.Context, subjects []string, atOnce int) (map[
 // some asks once, and where that finds more than the server answers at once,
 // for less; a contact who has that many runs alone is read message by message.
 func (s *Store) some(ctx context.Context, subjects []string) (map[string]stream.Message, error) {
-	ms, err := stream.Newest(ctx, s.nc, s.names.RunsStream(), subjects)
+	ms, err := s.caught(ctx, subjects)
 	if !errors.Is(err, stream.ErrTooMany) {
 		return ms, err
 	}
@@ -182,4 +187,55 @@ func (s *Store) some(ctx context.Context, subjects []string) (map[string]stream.
 		}
 	}
 	return ms, nil
+}
+
+const (
+	// behindFor is how long a replica that is behind is asked again, and
+	// behindRest the pause between.
+	behindFor  = 5 * time.Second
+	behindRest = 20 * time.Millisecond
+)
+
+// caught asks until a replica answers that is not behind.
+func (s *Store) caught(ctx context.Context, subjects []string) (map[string]stream.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, behindFor)
+	defer cancel()
+	for {
+		s.mu.Lock()
+		since := s.mark
+		s.mu.Unlock()
+		ms, err := stream.NewestSince(ctx, s.nc, s.names.RunsStream(), since, subjects)
+		if !errors.Is(err, stream.ErrBehind) {
+			if !covers(subjects, since.Subject) {
+				delete(ms, since.Subject)
+			}
+			return ms, err
+		}
+		_, there, lastErr := stream.Last(ctx, s.nc, s.names.RunsStream(), since.Subject)
+		if lastErr != nil {
+			return nil, lastErr
+		}
+		if !there { // it ended long ago, and is a mark no more
+			s.mu.Lock()
+			if s.mark == since {
+				s.mark = stream.Mark{}
+			}
+			s.mu.Unlock()
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(behindRest):
+		}
+	}
+}
+
+// covers tells whether subjects, of which wildcards stand at the end alone,
+// include one.
+func covers(subjects []string, one string) bool {
+	return slices.ContainsFunc(subjects, func(s string) bool {
+		head, wild := strings.CutSuffix(s, "*")
+		return s == one || wild && strings.HasPrefix(one, head) && !strings.Contains(one[len(head):], ".")
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,6 +68,29 @@ type Store struct {
 	nc    *nats.Conn
 	js    jetstream.JetStream
 	names subject.Names
+
+	mu   sync.Mutex
+	mark stream.Mark // the newest that is known to be there: no read is answered by who does not have it
+}
+
+// Catch has every read from now on see what was written before, whoever did.
+func (s *Store) Catch(ctx context.Context) error {
+	m, found, err := stream.Last(ctx, s.nc, s.names.RunsStream(), s.names.RunsOfFlow(""))
+	if err != nil {
+		return fmt.Errorf("runs: %w", err)
+	}
+	if found {
+		s.reached(stream.Mark{Subject: m.Subject, Seq: m.Seq})
+	}
+	return nil
+}
+
+func (s *Store) reached(m stream.Mark) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m.Seq > s.mark.Seq {
+		s.mark = m
+	}
 }
 
 // Open opens the stream, which the provider may create where it does not

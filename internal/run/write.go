@@ -89,6 +89,7 @@ func (s *Store) Write(ctx context.Context, changes []*Change) {
 func (s *Store) writeAll(ctx context.Context, g *errgroup.Group, changes []*Change, ms []*nats.Msg) {
 	first, err := stream.Batch(ctx, s.nc, ms)
 	if err == nil {
+		s.reached(stream.Mark{Subject: ms[0].Subject, Seq: first + uint64(len(ms)) - 1})
 		for _, c := range changes {
 			first = c.written(first)
 		}
@@ -112,6 +113,7 @@ func (s *Store) writeAll(ctx context.Context, g *errgroup.Group, changes []*Chan
 				c.refused(err)
 				return nil
 			}
+			s.reached(stream.Mark{Subject: own[0].Subject, Seq: first + uint64(len(own)) - 1})
 			c.written(first)
 			return nil
 		})

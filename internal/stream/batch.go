@@ -160,6 +160,19 @@ var ErrTooMany = errors.New("more is asked for than is answered at once")
 // writer that relies on the answer must name the sequence it saw. Its errors
 // include ErrTooMany.
 func Newest(ctx context.Context, nc *nats.Conn, name string, subjects []string) (map[string]Message, error) {
+	return NewestSince(ctx, nc, name, Mark{}, subjects)
+}
+
+// Mark is a place in a stream of which somebody knows that it was reached. Its
+// subject has a message.
+type Mark struct {
+	Subject string
+	Seq     uint64
+}
+
+// NewestSince is Newest as it is once a mark was reached, with the mark's own
+// subject. Its errors include ErrBehind.
+func NewestSince(ctx context.Context, nc *nats.Conn, name string, since Mark, subjects []string) (map[string]Message, error) {
 	out := make(map[string]Message, len(subjects))
 	var parts [][]string
 	for some := range slices.Chunk(subjects, maxNewest) {
@@ -168,7 +181,7 @@ func Newest(ctx context.Context, nc *nats.Conn, name string, subjects []string) 
 	for len(parts) > 0 {
 		some := parts[0]
 		parts = parts[1:]
-		err := newest(ctx, nc, name, some, out)
+		err := newest(ctx, nc, name, since, some, out)
 		if errors.Is(err, errCut) && len(some) > 1 {
 			parts = append(parts, some[:len(some)/2], some[len(some)/2:])
 			continue
@@ -189,7 +202,10 @@ var errCut = errors.New("the answer was cut short")
 // The server says in words whether nothing matches, or something did not load.
 const noResults = "No Results"
 
-func newest(ctx context.Context, nc *nats.Conn, name string, subjects []string, out map[string]Message) error {
+func newest(ctx context.Context, nc *nats.Conn, name string, since Mark, subjects []string, out map[string]Message) error {
+	if since.Seq > 0 { // so that there is an answer that says how far the replica is
+		subjects = append(slices.Clone(subjects), since.Subject)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 2*AckWait)
 	defer cancel()
 	req, err := json.Marshal(map[string]any{"multi_last": subjects, "max_bytes": maxAnswer})
@@ -221,10 +237,16 @@ func newest(ctx context.Context, nc *nats.Conn, name string, subjects []string, 
 			if left := m.Header.Get("Nats-Num-Pending"); left != "" && left != "0" {
 				return errCut
 			}
+			if upTo, _ := strconv.ParseUint(m.Header.Get("Nats-UpTo-Sequence"), 10, 64); upTo < since.Seq {
+				return ErrBehind
+			}
 			return nil
 		case "404":
 			if why := m.Header.Get("Description"); why != noResults {
 				return errors.New("direct read: " + why)
+			}
+			if since.Seq > 0 {
+				return ErrBehind
 			}
 			return nil
 		case "413":

@@ -189,6 +189,33 @@ func TestNewestOfMuch(t *testing.T) {
 	}
 }
 
+// TestNewestSince asserts that no answer is taken from who does not have what
+// is known to be there.
+func TestNewestSince(t *testing.T) {
+	t.Parallel()
+	nc, js := open(t)
+	for i := range 3 {
+		if _, err := js.Publish(t.Context(), subj(i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		since Mark
+		ask   int
+		want  error
+	}{
+		{Mark{subj(2), 3}, 1, nil},
+		{Mark{subj(2), 3}, 9, nil},
+		{Mark{subj(2), 4}, 1, ErrBehind},
+		{Mark{subj(8), 3}, 1, nil},
+		{Mark{subj(8), 3}, 9, ErrBehind}, // nothing says how far it is
+	} {
+		if _, err := NewestSince(t.Context(), nc, "S", c.since, []string{subj(c.ask)}); !errors.Is(err, c.want) {
+			t.Errorf("%+v, asking for %d: %v, want %v", c.since, c.ask, err, c.want)
+		}
+	}
+}
+
 func TestNewestOfNothing(t *testing.T) {
 	nc, _ := open(t)
 	for _, subjects := range [][]string{nil, {"s.none"}} {
