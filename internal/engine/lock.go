@@ -41,8 +41,13 @@ func lockDir(dir string) (*dirLock, error) {
 }
 
 // release gives the directory up. The file stays: were it removed, one
-// process could lock the old file and another a new one.
-func (l *dirLock) release() error { return l.file.Close() }
+// process could lock the old file and another a new one. Closing it alone
+// would leave the lock to a child that is just being started, for as long as
+// that has a copy of everything open.
+func (l *dirLock) release() error {
+	err := syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN)
+	return errors.Join(err, l.file.Close())
+}
 
 func sign(f *os.File) error {
 	if err := f.Truncate(0); err != nil {
