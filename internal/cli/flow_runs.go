@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -135,7 +136,7 @@ func writeRun(t *console.Terminal, r client.Run) error {
 	}
 	if err := writeFields(t, []field{
 		{"why", oneLine(r.Why)}, {"contact", personOf(r)}, {"also", strings.Join(also, ", ")}, {"sender", r.Sender}, {"version", fmt.Sprint(r.Version)},
-		{"began by", oneLine(strings.TrimSpace(r.Event.Type + " " + r.Event.ID))}, {"started", stamp(r.StartedAt)}, {"ended", stamp(r.EndedAt)}, {"next", stamp(r.Due)}, {"trace", r.Trace},
+		{"event", oneLine(strings.TrimSpace(r.Event.Type + " " + r.Event.ID))}, {"started", stamp(r.StartedAt)}, {"ended", stamp(r.EndedAt)}, {"next", stamp(r.Due)}, {"trace", r.Trace},
 	}); err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func writeRun(t *console.Terminal, r client.Run) error {
 	if r.Cut > 0 {
 		fmt.Fprintf(t, "%s before this are not kept\n", console.Nouns(r.Cut, "visit"))
 	}
-	tab := console.NewTable(t, console.Column{Title: "TIME"}, console.Column{Title: "STEP", Whole: true}, console.Column{Title: "DID"}, console.Column{Title: "OUTCOME", Paint: stateColor}, console.Column{Title: "WHAT"}, console.Column{Title: "JOB", Whole: true})
+	tab := console.NewTable(t, console.Column{Title: "TIME", Whole: true}, console.Column{Title: "STEP", Whole: true}, console.Column{Title: "DID"}, console.Column{Title: "OUTCOME", Paint: stateColor}, console.Column{Title: "WHAT"}, console.Column{Title: "JOB", Whole: true})
 	for _, v := range r.Path {
 		what := []string{v.What, string(v.Reason)}
 		if !v.Until.IsZero() {
@@ -151,7 +152,13 @@ func writeRun(t *console.Terminal, r client.Run) error {
 		}
 		tab.Row(stamp(v.At), v.Step, v.Did, v.State, oneLine(strings.TrimSpace(strings.Join(what, " "))), v.Job)
 	}
-	return tab.Flush()
+	if err := tab.Flush(); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(r.Path, func(v client.RunVisit) bool { return v.Job != "" }) {
+		fmt.Fprintf(t, "\nits messages  carillon why --contact %s\n", personOf(r))
+	}
+	return nil
 }
 
 func newStopCommand(s *session) *cobra.Command {
