@@ -455,12 +455,49 @@ type standing struct {
 	Elsewhere   bool   `json:"elsewhere"`
 }
 
+// wish is what somebody asked for in the end, where the platform's books and
+// ours say it in different ways.
+type wish struct {
+	all  bool // to hear again, of everything: to the platform that leaves its own control of marketing as it was
+	torn bool // to hear no more and to hear again within the same millisecond, which is all that we are told: then not
+}
+
+// wished returns what each person asked for in the end.
+func wished(told []happening) map[of]wish {
+	type asked struct{ stop, quiet, start, resume time.Time }
+	newest := map[of]*asked{}
+	for _, h := range told {
+		who := of{h.Account, h.Person}
+		if newest[who] == nil {
+			newest[who] = &asked{}
+		}
+		a := newest[who]
+		for asks, at := range map[string]*time.Time{"stop": &a.stop, "stop_notifications": &a.quiet, "start": &a.start, "resume_notifications": &a.resume} {
+			if t := h.Time.Truncate(time.Millisecond); h.Asks == asks && t.After(*at) {
+				*at = t
+			}
+		}
+	}
+	out := map[of]wish{}
+	for who, a := range newest {
+		back := a.start
+		if a.resume.After(back) {
+			back = a.resume
+		}
+		out[who] = wish{
+			all:  a.start.After(a.quiet) && a.start.After(a.stop),
+			torn: !a.stop.IsZero() && a.start.Equal(a.stop) || !a.quiet.IsZero() && back.Equal(a.quiet),
+		}
+	}
+	return out
+}
+
 // last checks that the last broadcast, which was sent when everything was
 // known and nobody did anything, reached exactly those whom it may by the
 // platform's books.
 func (s *soak) last(books []accepted, told []happening) {
 	s.t.Helper()
-	newest, review := s.wrote(told), map[of]bool{}
+	newest, review, wishes := s.wrote(told), map[of]bool{}, wished(told)
 	for _, h := range told {
 		who := of{h.Account, h.Person}
 		review[who] = review[who] && h.Asks != "start" || h.Asks == "maybe_stop"
@@ -493,7 +530,8 @@ func (s *soak) last(books []accepted, told []happening) {
 		if strings.Contains(p.Person, ":") || review[who] && !reached[who] { // a permission; one whose review ended is sent to or not
 			continue
 		}
-		may := names[p.Person] && !p.AskedToStop && !p.OptedOut && !p.NoMarketing && !p.Blocked && !p.Elsewhere && !review[who] && time.Since(newest[who]) < 24*time.Hour
+		out := p.AskedToStop || p.OptedOut || p.NoMarketing && !wishes[who].all || wishes[who].torn
+		may := names[p.Person] && !out && !p.Blocked && !p.Elsewhere && !review[who] && time.Since(newest[who]) < 24*time.Hour
 		// A slow machine runs out of time, and may not see an answer; it must
 		// not decide otherwise.
 		slow := slices.Contains([]string{"unknown", "expired", "pending"}, jobs[who].Bucket)
