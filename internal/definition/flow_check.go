@@ -191,12 +191,13 @@ func (l lookup) conflict(ctx context.Context, n *flow.Spec) error {
 	for _, id := range slices.Compact(ids) {
 		other := l.here.flows[id]
 		if other == nil {
-			if other, err = l.s.liveFlow(ctx, id); errors.Is(err, ErrNotFound) {
+			other, err = l.s.liveFlow(ctx, id)
+			if errors.Is(err, ErrNotFound) {
 				continue
 			}
-		}
-		if err != nil {
-			return err
+			if err != nil {
+				return err
+			}
 		}
 		if word := flow.Conflict(n, other); word != "" && id != n.ID {
 			return fmt.Errorf("trigger.keywords: flow %s answers %q too; take it out of one of them", l.named(other), word)

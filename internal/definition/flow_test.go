@@ -102,6 +102,10 @@ func testFlowLives(t *testing.T, s *Store) {
 	if _, err := apply(t, s, starts("begins", "shipped"), Check{}); err == nil || !strings.Contains(err.Error(), "f:7: flow begins: steps[0].start shipped: that Flow is not defined") {
 		t.Errorf("a flow that starts one that was deleted: %v", err)
 	}
+	const words = "kind: Flow\nid: words\ntype: auto_reply\nsender: bakery\ntrigger: {keywords: {words: [menu]}}\nsteps:\n  - send: {text: Here}\n"
+	if got, err := apply(t, s, words, Check{}); err != nil || got != "flow words created" {
+		t.Errorf("keywords beside a flow that was deleted: %q, %v", got, err)
+	}
 }
 
 // testFlowVersions: a version that was stored when storing its flow failed
