@@ -26,8 +26,12 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		e := Envelope{Source: drawSource(t)}
+		first := uint64(0)
+		if e.Source.Flow() != "" {
+			first = 1
+		}
 		e.Jobs = rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) Ref {
-			return Ref{Contact: drawKey(t), Seq: rapid.Uint64().Draw(t, "seq"), Attempt: rapid.IntRange(0, 1<<40).Draw(t, "attempt")}
+			return Ref{Contact: drawKey(t), Seq: rapid.Uint64Min(first).Draw(t, "seq"), Attempt: rapid.IntRange(0, 1<<40).Draw(t, "attempt")}
 		}), 1, MaxJobs, func(r Ref) Key { return r.Contact }).Draw(t, "jobs")
 		b, err := e.Encode()
 		if err != nil {

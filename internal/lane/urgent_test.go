@@ -53,11 +53,14 @@ func TestFlowsGoFirst(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		l.SetFlow("order", FlowRunning)
 		l.SetFlow("cart", FlowRunning)
+		l.SetPaused(true) // else the first may go before the others are planned
+		synctest.Wait()
 		before := len(w.released)
 		for i := range 3 {
 			w.plan(step("order", i), 0)
 			w.plan(step("cart", 100+i), 0)
 		}
+		l.SetPaused(false)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		var flows []string
