@@ -53,8 +53,17 @@ test: redis ## Everything that CI holds against the code, but for lint
 	if [ -n "$$unformatted" ]; then echo "make: not formatted, run gofmt -w on: $$unformatted" >&2; exit 1; fi
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
-	$(GO) test -race -shuffle=on -p $(P) -timeout $(TIMEOUT) ./...
+	@mkdir -p bin
+	FAULTS_TABLE=$(CURDIR)/bin/faults.md $(GO) test -race -shuffle=on -p $(P) -timeout $(TIMEOUT) ./...
+	@cat bin/faults.md
 	@$(MAKE) test-deploy
+
+# Of the end-to-end tests those that break something; make test has them too.
+.PHONY: chaos
+chaos: redis ## Break everything while it sends, and print what that did; LONG=1 for longer, README=1 writes the table there
+	@mkdir -p bin
+	$(GO) test -c -o bin/chaos.test ./internal/e2e
+	@cd internal/e2e && ../../bin/chaos.test -test.run '^TestChaos' -test.timeout 60m $(if $(LONG),-chaos.long) $(if $(README),-chaos.readme)
 
 # A module of its own. Without the race detector: what runs side by side in its
 # tests are the engines, and all of Kubernetes' types would be compiled again.

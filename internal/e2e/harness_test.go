@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -52,7 +53,12 @@ func (b *programs) path(t *testing.T, name string) string {
 var built programs
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	code := m.Run()
+	if err := faults.report(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)
 	}
