@@ -157,8 +157,24 @@ func (w *world) refs() (out []job.Ref) {
 	return out
 }
 
+// deliver has the worker deliver an envelope, and once more what lost its slots
+// to a busy machine, as the lane would.
 func (w *world) deliver(refs []job.Ref) {
-	w.worker.Deliver(w.t.Context(), job.Envelope{Source: w.b.Source(), Jobs: refs})
+	for len(refs) > 0 {
+		w.worker.Deliver(w.t.Context(), job.Envelope{Source: w.b.Source(), Jobs: refs})
+		refs = w.late(refs)
+	}
+}
+
+// late returns the jobs whose slots were over before they could leave.
+func (w *world) late(refs []job.Ref) (out []job.Ref) {
+	for _, ref := range refs {
+		e, found, err := w.Ledger.Last(w.t.Context(), w.b.Source().Job(ref.Contact))
+		if r := e.Record; err == nil && found && r.State == job.Pending && r.Evidence == slotOver {
+			out = append(out, job.Ref{Contact: ref.Contact, Seq: e.Seq, Attempt: r.Attempt})
+		}
+	}
+	return out
 }
 
 // last returns a job's newest record.

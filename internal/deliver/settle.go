@@ -18,6 +18,9 @@ const maxRefusals = 3
 // maxBackoff bounds how long a job waits before it is tried again.
 const maxBackoff = 5 * time.Minute
 
+// slotOver is the evidence of a claimed job that a busy machine kept back.
+const slotOver = "its slot was over before it could leave"
+
 // backoff is how long a job waits after its n-th attempt (from 1): 1 s,
 // doubling, at most maxBackoff.
 func backoff(n int) time.Duration {
@@ -56,7 +59,7 @@ func ofDecision(d gate.Decision, from job.State, now time.Time) (ledger.Record, 
 	case gate.GiveBack, gate.Send: // a claimed job that can't go yet, or whose slot is over
 		r.State, r.Until = job.Pending, now.Add(gate.Retry)
 		if d.Do == gate.Send {
-			r.Reason, r.Rule, r.Evidence, r.Until = reason.RateCapped, "", "its slot was over before it could leave", time.Time{}
+			r.Reason, r.Rule, r.Evidence, r.Until = reason.RateCapped, "", slotOver, time.Time{}
 		}
 		return r, from == job.Claimed
 	}
