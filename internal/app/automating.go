@@ -18,18 +18,20 @@ func (s *side) automate(ctx context.Context) (*automation.Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("flows: %w", err)
 	}
+	planner := errand.New(s.ledger, s.commits, s.facts.Key)
+	planner.Kill = s.cfg.Kill
 	return automation.New(automation.Config{
 		JS: s.engines.JetStream, Names: s.names, Catalog: automation.NewDefined(s.known, s.defs), Tell: (&steering.Desk{Defs: s.defs, Controls: s.facts}).Tell, Desk: s.desk, Contacts: s.facts,
 		Learn: func(ctx context.Context, sender string, us []contact.Update) error {
 			_, err := s.facts.Merge(ctx, sender, us)
 			return err
 		},
-		Planner: errand.New(s.ledger, s.commits, s.facts.Key), Runs: s.runs, Timers: s.timers, Marks: marks,
+		Planner: planner, Runs: s.runs, Timers: s.timers, Marks: marks,
 		Endpoint: func(ctx context.Context, id string) (*endpoint.Spec, error) {
 			e, _, err := s.defs.Endpoint(ctx, id)
 			return e, err
 		},
-		Push: s.pusher.Push, Secret: s.signing, Counts: &s.automated, Log: s.cfg.Log,
+		Push: s.pusher.Push, Secret: s.signing, Counts: &s.automated, Log: s.cfg.Log, Kill: s.cfg.Kill,
 	}), nil
 }
 

@@ -70,6 +70,9 @@ func open(ctx context.Context, cfg Config, r role.Role) (*core, error) {
 		return nil, err
 	}
 	cfg.Log.InfoContext(ctx, "messages are judged by a rulebook", "rulebook", book.Name, "sha256", book.Digest)
+	if cfg.Kill != nil {
+		cfg.Log.WarnContext(ctx, "this process is to kill itself at a point of its code; this is for tests alone", "at", cfg.Kill.String())
+	}
 	c := &core{stack: newStack(), cfg: cfg, rulebook: book, role: r}
 	if err := c.open(ctx); err != nil {
 		_ = c.stop(cfg.Drain) // the cause of the failed start is what counts
@@ -122,6 +125,7 @@ func (c *core) rooms(ctx context.Context) error {
 	if c.facts, err = facts.Open(ctx, nc, c.streams, c.names, contact.NewKeyer(key)); err != nil {
 		return err
 	}
+	c.facts.Kill = c.cfg.Kill
 	if c.uses, err = use.Open(ctx, nc, c.streams, c.names); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/deliver"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/ingest"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/label"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/lease"
@@ -69,6 +70,7 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 	if s.tally, err = ledger.OpenTally(ctx, c.ledger, c.names, c.cfg.Log); err != nil {
 		return nil, err
 	}
+	s.dead.Kill, s.tally.Kill = c.cfg.Kill, c.cfg.Kill
 	if s.echoes, err = receipt.OpenEchoes(ctx, c.streams, c.names); err != nil {
 		return nil, err
 	}
@@ -97,7 +99,7 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 	}
 	s.scheduler = scheduler.New(scheduler.Config{
 		NATS: c.engines.NATS, Names: c.names, Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Commits: c.commits, Tally: s.tally,
-		Dead: s.dead, Witness: s.witness, Tracer: c.tracer, Log: c.cfg.Log,
+		Dead: s.dead, Witness: s.witness, Tracer: c.tracer, Log: c.cfg.Log, Kill: c.cfg.Kill,
 	})
 	if s.desk, err = s.ingest(ctx); err != nil {
 		return nil, err
@@ -116,10 +118,11 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 // lead is one term: facts are projected, lanes released, dead letters and the
 // tallies' checkpoint kept, events read again, until ctx ends or one of them can't go on.
 func (s *side) lead(ctx context.Context) error {
+	s.cfg.Kill.Pass(killpoint.AfterLease)
 	q, share := queue.New(s.engines.Redis.Queue, s.cfg.Prefix), lane.NewShare(0)
 	leader := scheduler.NewLeader(s.scheduler, lane.Config{
 		Queue: q, Commits: s.commits, Share: share, Log: s.cfg.Log,
-		Repair: 2*queue.TaskTimeout + lane.Horizon, Margin: deliver.ClaimMargin, Lease: queue.TaskTimeout,
+		Repair: 2*queue.TaskTimeout + lane.Horizon, Margin: deliver.ClaimMargin, Lease: queue.TaskTimeout, Kill: s.cfg.Kill,
 	})
 	out := s.outlet()
 	flows, err := s.automate(ctx)
@@ -129,6 +132,7 @@ func (s *side) lead(ctx context.Context) error {
 	s.standing.set(leader)
 	defer s.standing.set(nil)
 	projector := facts.NewProjector(s.engines.NATS, s.engines.JetStream, s.view, s.names, leader, s.cfg.Log)
+	projector.Kill = s.cfg.Kill
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { projector.Run(ctx); return nil })
 	g.Go(func() error { return onNewEpoch(ctx, projector, leader.Lost) })

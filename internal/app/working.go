@@ -34,7 +34,7 @@ func (c *core) work() (*deliver.Stats, error) {
 	life, end := context.WithCancel(context.Background())
 	w := &deliver.Worker{
 		Life: life, Gate: c.gate, Commits: c.commits, Defs: cache, Flows: errand.NewReader(c.runs, cache, c.defs, c.facts), Platform: platforms.of, Account: c.secrets.account, Effects: c, Uses: c.uses, Lane: c,
-		Tracer: c.tracer, Log: c.cfg.Log, Name: c.name(), Stats: &deliver.Stats{},
+		Tracer: c.tracer, Log: c.cfg.Log, Name: c.name(), Stats: &deliver.Stats{}, Kill: c.cfg.Kill,
 	}
 	srv := queue.NewServer(c.engines.Redis.Queue, c.cfg.Prefix, c.cfg.Concurrency, w, c.cfg.Log)
 	if err := srv.Start(); err != nil {
@@ -56,11 +56,11 @@ type platforms struct {
 }
 
 func (c *core) platforms() (p platforms, err error) {
-	if p.meta, err = meta.New(meta.Options{BaseURL: c.cfg.MetaURL, Timeout: deliver.SendTimeout, Log: c.cfg.Log}); err != nil {
+	if p.meta, err = meta.New(meta.Options{BaseURL: c.cfg.MetaURL, Timeout: deliver.SendTimeout, Log: c.cfg.Log, Kill: c.cfg.Kill}); err != nil {
 		return p, err
 	}
 	base := cmp.Or(c.cfg.TwilioURL, config.DefaultTwilio)
-	p.twilio, err = twilio.New(twilio.Options{BaseURL: base, Timeout: deliver.SendTimeout, Log: c.cfg.Log})
+	p.twilio, err = twilio.New(twilio.Options{BaseURL: base, Timeout: deliver.SendTimeout, Log: c.cfg.Log, Kill: c.cfg.Kill})
 	return p, err
 }
 

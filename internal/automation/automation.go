@@ -30,6 +30,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/push"
 	"github.com/carillon-dev/carillon/internal/run"
 	"github.com/carillon-dev/carillon/internal/secret"
@@ -104,6 +105,7 @@ type Config struct {
 	Counts   *Counts
 	Log      *slog.Logger
 	Now      func() time.Time // nil: time.Now
+	Kill     *killpoint.Plan  // nil: at no point
 }
 
 // Driver carries flows out for as long as one leads. See New.

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/carillon-dev/carillon/internal/flow"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/stream"
 )
 
@@ -145,6 +146,7 @@ func (d *Driver) gather(ctx context.Context, events <-chan stream.Message, r *ro
 	if due := d.wheel.due(upTo, maxRound-len(r.timers)); len(due) > 0 {
 		d.Counts.Late.Store(d.Now().Sub(due[0].next).Milliseconds())
 		r.timers = append(r.timers, due...)
+		d.Kill.Pass(killpoint.TimerWoken)
 	}
 	d.Counts.Loaded.Store(int64(d.wheel.size()))
 	return nil

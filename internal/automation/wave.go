@@ -12,6 +12,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/run"
 )
 
@@ -306,7 +307,9 @@ func (w *wave) store(ctx context.Context) (moved map[run.Whom]bool, err error) {
 	if err := w.d.Timers.Append(ctx, w.timers(parts)); err != nil {
 		return nil, err
 	}
+	w.d.Kill.Pass(killpoint.TimerKept)
 	w.d.Runs.Write(ctx, changes)
+	w.d.Kill.Pass(killpoint.RunKept)
 	moved = map[run.Whom]bool{}
 	var written []*held
 	for i, c := range changes {

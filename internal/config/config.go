@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/secret"
 )
 
@@ -33,15 +34,16 @@ type Config struct {
 	RedisURL                     secret.Text // "": a local child
 	RedisCA, RedisCert, RedisKey string      // PEM files
 
-	MetaURL     string        // Graph base; "": the sandbox, in carillon dev alone
-	TwilioURL   string        // base of Twilio's API; "": the sandbox beside Meta's, else DefaultTwilio
-	Prefix      string        // of everything in NATS and Redis
-	KeyFile     string        // of the installation's key; "": in Data
-	Token       secret.Text   // the API's root token; "": made and left in Data
-	Rulebook    string        // file; "": the built-in one
-	Concurrency int           // envelopes that one process delivers at a time
-	Drain       time.Duration // how long a stop may take
-	LogFormat   string        // text or json
+	MetaURL     string          // Graph base; "": the sandbox, in carillon dev alone
+	TwilioURL   string          // base of Twilio's API; "": the sandbox beside Meta's, else DefaultTwilio
+	Prefix      string          // of everything in NATS and Redis
+	KeyFile     string          // of the installation's key; "": in Data
+	Token       secret.Text     // the API's root token; "": made and left in Data
+	Rulebook    string          // file; "": the built-in one
+	Concurrency int             // envelopes that one process delivers at a time
+	Drain       time.Duration   // how long a stop may take
+	LogFormat   string          // text or json
+	Kill        *killpoint.Plan // where the process kills itself, for tests; nil: nowhere
 }
 
 // Role is a kind of process; several may be joined.

@@ -109,6 +109,7 @@ func TestRefusals(t *testing.T) {
 		{"concurrency 1001", Dev, flagged("concurrency", "1001"), `--concurrency "1001": want 1 to 1000`},
 		{"no number", Dev, Given{Getenv: env("CARILLON_API_RATE", "many")}, `CARILLON_API_RATE "many": want 1 to 100000`},
 		{"drain", Dev, Given{Getenv: env("CARILLON_DRAIN", "24999ms")}, "CARILLON_DRAIN \"24999ms\": want 25s to 10m0s"},
+		{"kill point", Dev, Given{Getenv: env("CARILLON_KILL", "at-noon:1")}, `CARILLON_KILL "at-noon": there is no such point; there are before-claim`},
 		{"log", Dev, Given{Getenv: env("CARILLON_LOG", "xml")}, `CARILLON_LOG "xml": want text or json`},
 		{"address", Dev, Given{Getenv: env("CARILLON_LISTEN", "8080")}, `CARILLON_LISTEN "8080": want host:port`},
 		{"port", Dev, Given{Getenv: env("CARILLON_LISTEN", "h:99999")}, "want host:port"},
@@ -158,7 +159,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%+v: want %s, a meaning and a reader, once", s, want)
 		}
 		seen[s.Name] = true
-		for _, v := range []string{"5", "25s", "127.0.0.1:5", "json", "always", "10.0.0.0/8"} {
+		for _, v := range []string{"5", "25s", "127.0.0.1:5", "json", "always", "10.0.0.0/8", "after-claim:1"} {
 			c := Default()
 			if s.set(&c, v) == nil {
 				if fmt.Sprintf("%#v", c) == fmt.Sprintf("%#v", Default()) && !s.Secret() {

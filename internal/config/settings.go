@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/secret"
 )
 
@@ -83,6 +84,7 @@ func Settings() []Setting {
 			span(25*time.Second, 10*time.Minute, func(c *Config) *time.Duration { return &c.Drain })},
 		{"log", "CARILLON_LOG", "`text` or `json` lines", "text", all, open,
 			oneOf(func(c *Config) *string { return &c.LogFormat }, "text", "json")},
+		{"kill", "CARILLON_KILL", "for tests alone: `POINT:N`, several joined by commas; the process kills itself at the N-th pass of that point of its code, see [testing.md](testing.md)", "never", all, open, kill},
 	}
 }
 
@@ -126,6 +128,11 @@ func oneOf(at func(*Config) *string, words ...string) func(*Config, string) erro
 		}
 		return fmt.Errorf("%q: want %s", v, strings.Join(words, " or "))
 	}
+}
+
+func kill(c *Config, v string) (err error) {
+	c.Kill, err = killpoint.Parse(v)
+	return err
 }
 
 func address(at func(*Config) *string) func(*Config, string) error {

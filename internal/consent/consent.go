@@ -12,6 +12,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/ledger"
 )
 
@@ -19,6 +20,7 @@ import (
 type Desk struct {
 	Facts  *facts.Store
 	Ledger *ledger.Ledger
+	Kill   *killpoint.Plan // nil: at no point
 }
 
 // Recorded is what an opt-out's answer can say.
@@ -43,6 +45,7 @@ func (d *Desk) OptOut(ctx context.Context, sender, address string, o contact.Opt
 	if err != nil {
 		return Recorded{}, fmt.Errorf("opt-out not recorded: %w", err)
 	}
+	d.Kill.Pass(killpoint.OptOutRecorded)
 	until := time.Now().Add(lineTimeout)
 	wctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()

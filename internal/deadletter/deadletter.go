@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
@@ -63,6 +64,8 @@ type Store struct {
 	nc    *nats.Conn
 	js    jetstream.JetStream
 	names subject.Names
+
+	Kill *killpoint.Plan // set before it is used; nil: at no point
 
 	mu      sync.Mutex
 	pending []written

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/stream"
 )
 
@@ -31,6 +32,7 @@ func (s *Store) Flush(ctx context.Context) error {
 		n := min(len(ms), flushAtOnce)
 		if err = s.write(ctx, newest(ms[:n])); err == nil {
 			ms = ms[n:]
+			s.Kill.Pass(killpoint.DeadLetterKept)
 		}
 	}
 	if err != nil {

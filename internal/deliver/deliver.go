@@ -23,6 +23,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/errand"
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/message"
 	"github.com/carillon-dev/carillon/internal/rate"
@@ -110,6 +111,7 @@ type Worker struct {
 	Log      *slog.Logger
 	Name     string // who writes the records
 	Stats    *Stats
+	Kill     *killpoint.Plan // nil: at no point
 
 	took atomic.Int64 // a moving average of claim and recheck, ns
 }
@@ -169,6 +171,7 @@ func (w *Worker) Deliver(ctx context.Context, e job.Envelope) {
 		attribute.Int("messaging.batch.message_count", len(e.Jobs)),
 	))
 	defer span.End()
+	defer w.Kill.Pass(killpoint.BetweenEnvelopes)
 	w.Stats.Envelopes.Add(1)
 	r := &run{Worker: w, source: e.Source}
 	if sc := span.SpanContext(); sc.HasTraceID() {
@@ -398,7 +401,9 @@ func (r *run) claim(ctx context.Context, tasks []*task) []*task {
 			Facts: t.decision.Facts, Deadline: ClaimDeadline, Segments: r.segments(t),
 		}, t.ref.Seq)
 	}
+	r.Kill.Pass(killpoint.BeforeClaim)
 	r.Commits.Commit(ctx, r.priority(), entries)
+	r.Kill.Pass(killpoint.AfterClaim)
 	var won, lost []*task
 	defer func() { r.unspend(ctx, lost) }()
 	for i, e := range entries {
@@ -524,6 +529,7 @@ func echoed(is, answer ledger.Record) bool {
 func (r *run) call(ctx context.Context, n int, ask func() []channel.Result) (out []channel.Result) {
 	out = make([]channel.Result, n)
 	r.Stats.Calls.Add(1)
+	r.Kill.Pass(killpoint.AfterRecheck)
 	defer func() {
 		if v := recover(); v != nil {
 			r.Log.ErrorContext(ctx, "a call to the platform panicked; its messages become unknown", "source", r.source.Name, "messages", n, "panic", defect(v))
@@ -610,7 +616,9 @@ func (r *run) settle(ctx context.Context, tasks []*task, results []channel.Resul
 		}
 		entries[i] = r.append(t.ref, rec, t.seq)
 	}
+	r.Kill.Pass(killpoint.BeforeOutcome)
 	r.record(entries)
+	r.Kill.Pass(killpoint.AfterOutcome)
 	r.unspend(context.WithoutCancel(ctx), unsent(tasks, results))
 	r.effects(ctx, tasks, results)
 }

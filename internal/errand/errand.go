@@ -18,6 +18,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/flow"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
@@ -32,6 +33,8 @@ type Planner struct {
 	ledger  *ledger.Ledger
 	commits Committer
 	key     func(sender, address string) job.Key
+
+	Kill *killpoint.Plan // set before it is used; nil: at no point
 
 	mu    sync.Mutex
 	parts map[string]part // by month
@@ -98,6 +101,7 @@ func (p *Planner) Plan(ctx context.Context, id job.ID, expires time.Time, tracep
 	if a.Err != nil && !errors.Is(a.Err, ledger.ErrConflict) {
 		return fmt.Errorf("plan %s: %w", id, a.Err)
 	}
+	p.Kill.Pass(killpoint.JobPlanned)
 	return nil
 }
 

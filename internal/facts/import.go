@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/carillon-dev/carillon/internal/contact"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/stream"
 )
 
@@ -74,6 +75,7 @@ func (s *Store) Import(ctx context.Context, sender string, r io.Reader, at time.
 			if err != nil {
 				return err
 			}
+			s.Kill.Pass(killpoint.ImportKept)
 			progress(c)
 		}
 		return nil

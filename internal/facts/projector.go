@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nuid"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
@@ -50,6 +51,8 @@ type Projector struct {
 	watch   Watcher
 	log     *slog.Logger
 	scripts projectorScripts
+
+	Kill *killpoint.Plan // set before Run; nil: at no point
 
 	mu       sync.Mutex
 	position uint64    // the watermark that this projector left
@@ -166,6 +169,7 @@ func (p *Projector) replay(ctx context.Context, head uint64, msgs <-chan stream.
 		if err := p.step(ctx, msgs, failed); err != nil {
 			return err
 		}
+		p.Kill.Pass(killpoint.WhileRebuilding)
 	}
 	return nil
 }

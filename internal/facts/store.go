@@ -18,6 +18,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
@@ -29,6 +30,8 @@ type Store struct {
 	names subject.Names
 	keyer contact.Keyer
 	id    string // the stream's identity: made anew with the stream
+
+	Kill *killpoint.Plan // set before it is used; nil: at no point
 
 	mu      sync.Mutex
 	applied uint64        // highest watermark that may be acknowledged

@@ -23,6 +23,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/consent"
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/stream"
@@ -59,6 +60,7 @@ type Config struct {
 	Rulebook *policy.Rulebook // which words mean stop
 	Log      *slog.Logger
 	Now      func() time.Time // nil: time.Now
+	Kill     *killpoint.Plan  // nil: at no point
 }
 
 // Desk takes events in. Its zero value is of no use; see Open. Any number of
@@ -153,6 +155,7 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 	if out, err = d.keep(ctx, rest); err != nil {
 		return out, fmt.Errorf("events could not be kept: %w", err)
 	}
+	d.Kill.Pass(keptPoint(rest))
 	out.Senderless = senderless
 	d.stats.add(out)
 	m, err := d.mean(ctx, rest)
@@ -172,7 +175,19 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 	d.stats.add(waiting)
 	out.New, out.Repeated = out.New+waiting.New, out.Repeated+waiting.Repeated
 	out.InFlight, err = d.settle(ctx, m, begun.Add(lineWithin))
+	if keptPoint(rest) == killpoint.WebhookKept {
+		d.Kill.Pass(killpoint.WebhookApplied)
+	}
 	return out, err
+}
+
+// keptPoint is the point at which events are kept and nothing more: those of a
+// platform, or of a CRM.
+func keptPoint(events []event.Event) killpoint.Point {
+	if len(events) > 0 && events[0].Channel != "" {
+		return killpoint.WebhookKept
+	}
+	return killpoint.EventKept
 }
 
 // maxAhead is how far a platform's clock may be ahead of ours.

@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/pkg/reason"
@@ -42,9 +43,10 @@ type Config struct {
 	Commits Committer
 	Share   *Share
 	Log     *slog.Logger
-	Repair  time.Duration // what was released longer ago and has no record is released again
-	Margin  time.Duration // beyond a claim's deadline, before it is called unknown
-	Lease   time.Duration // what was released longer ago takes no worker's room any more
+	Repair  time.Duration   // what was released longer ago and has no record is released again
+	Margin  time.Duration   // beyond a claim's deadline, before it is called unknown
+	Lease   time.Duration   // what was released longer ago takes no worker's room any more
+	Kill    *killpoint.Plan // nil: at no point
 }
 
 // ahead is how far ahead of their moment jobs are released: less than a
@@ -391,6 +393,7 @@ func (l *Lane) enqueue(ctx context.Context, e envelope) bool {
 	tctx := propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": e.trace})
 	err := l.cfg.Queue.Enqueue(tctx, job.Envelope{Source: e.source, Jobs: e.jobs}, e.feed == nil)
 	if err == nil {
+		l.cfg.Kill.Pass(killpoint.BetweenReleases)
 		return true
 	}
 	if ctx.Err() == nil {

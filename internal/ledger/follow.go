@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/stream"
 )
 
@@ -267,6 +268,7 @@ func (r *round) write(ctx context.Context, changed []savedCounts, told map[strin
 			return err
 		}
 	}
+	r.Kill.Pass(killpoint.TallyKept)
 	return r.storeCheckpoint(ctx, told)
 }
 

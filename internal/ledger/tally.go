@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
 	"github.com/carillon-dev/carillon/pkg/reason"
@@ -104,6 +105,8 @@ type Tally struct {
 	dirty   map[job.Source]bool
 	seen    map[string]uint64 // by stream
 	moved   chan struct{}     // closed and replaced whenever seen moves
+
+	Kill *killpoint.Plan // set before Run; nil: at no point
 
 	revs map[string]uint64 // of what this tally stored last, by key; by Run alone
 }

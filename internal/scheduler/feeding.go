@@ -13,6 +13,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/plan"
@@ -43,6 +44,7 @@ func (l *Leader) freeze(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	l.Kill.Pass(killpoint.WhileFreezing)
 	part, err := l.Ledger.Place(ctx, b.Month, snap.Count)
 	if err != nil {
 		return err
@@ -57,6 +59,7 @@ func (l *Leader) frozen(ctx context.Context, b *broadcast.Broadcast, rev uint64,
 		b.Snapshot, b.Part, b.Frozen = &snap, part, &log
 		now, err := l.Defs.PutBroadcast(ctx, b, rev)
 		if err == nil {
+			l.Kill.Pass(killpoint.AfterFreeze)
 			l.Log.InfoContext(ctx, "audience frozen", "broadcast", b.Spec.ID, "contacts", snap.Count)
 			l.adopt(b, now)
 			return nil
@@ -104,6 +107,7 @@ func (l *Leader) feed(ctx context.Context, a *active, b *broadcast.Broadcast) er
 		return err
 	}
 	n.Add(src, b.Trace, members{l.Audiences, *b.Snapshot}, b.Spec.Pace.PerSecond)
+	l.Kill.Pass(killpoint.WhilePlanning)
 	found, err := lane.Find(func(fn func(ledger.Entry) error) error { return l.Ledger.OfSource(ctx, src, 0, fn) })
 	if err != nil {
 		n.Forget(src)

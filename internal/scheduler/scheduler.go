@@ -24,6 +24,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/job"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/receipt"
@@ -45,6 +46,7 @@ type Config struct {
 	Witness   *receipt.Witness // of unknown outcomes
 	Tracer    trace.Tracer
 	Log       *slog.Logger
+	Kill      *killpoint.Plan // nil: at no point
 }
 
 // Scheduler takes orders. It keeps nothing, so that any number may run.

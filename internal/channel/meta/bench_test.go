@@ -50,7 +50,7 @@ const acceptedBody = `{"recipient_id":"998877665544","message_id":"m_AG5Hz2Uq7tu
 // read the usage.
 func BenchmarkOwn(b *testing.B) {
 	rules := newRulebook()
-	call, m := wire.NewCall(), hello[0]
+	call, m := wire.NewCall(nil), hello[0]
 	header := http.Header{"X-App-Usage": {`{"call_count":28,"total_time":25,"total_cputime":25}`}}
 	body := []byte(acceptedBody)
 	b.ReportAllocs()
@@ -117,7 +117,7 @@ func BenchmarkSendBatch(b *testing.B) {
 // TestOwnAllocations bounds what a single send allocates on our side.
 func TestOwnAllocations(t *testing.T) {
 	rules := newRulebook()
-	call, m := wire.NewCall(), hello[0]
+	call, m := wire.NewCall(nil), hello[0]
 	header := http.Header{"X-App-Usage": {`{"call_count":28,"total_time":25,"total_cputime":25}`}}
 	body := []byte(acceptedBody)
 	const most = 10

@@ -21,6 +21,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/channel"
 	"github.com/carillon-dev/carillon/internal/channel/wire"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -33,14 +34,15 @@ const (
 
 // Options configures a Client. Only BaseURL has no default.
 type Options struct {
-	BaseURL         string        // Graph base, such as https://graph.facebook.com; may have a path and end in a version
-	Version         string        // such as v25.0; empty: DefaultVersion. A version in BaseURL wins
-	Timeout         time.Duration // of a whole call, connecting and reading included; 0: wire.DefaultTimeout
-	IdleTimeout     time.Duration // how long an unused connection is kept; 0: wire.DefaultIdle
-	MaxConnsPerHost int           // connections in all; calls beyond wait within Timeout; 0: no limit
-	TLS             *tls.Config   // nil: the system's authorities
-	Proxy           *url.URL      // nil: none. The environment's proxy variables are never read
-	Log             *slog.Logger  // nil: nothing is logged
+	BaseURL         string          // Graph base, such as https://graph.facebook.com; may have a path and end in a version
+	Version         string          // such as v25.0; empty: DefaultVersion. A version in BaseURL wins
+	Timeout         time.Duration   // of a whole call, connecting and reading included; 0: wire.DefaultTimeout
+	IdleTimeout     time.Duration   // how long an unused connection is kept; 0: wire.DefaultIdle
+	MaxConnsPerHost int             // connections in all; calls beyond wait within Timeout; 0: no limit
+	TLS             *tls.Config     // nil: the system's authorities
+	Proxy           *url.URL        // nil: none. The environment's proxy variables are never read
+	Log             *slog.Logger    // nil: nothing is logged
+	Kill            *killpoint.Plan // nil: at no point
 }
 
 // Client is a channel.Platform. It is safe for concurrent use.
@@ -66,7 +68,7 @@ func newClient(o Options, dial wire.Dial) (*Client, error) {
 		return nil, err
 	}
 	transport, err := wire.New(wire.Options{
-		Timeout: o.Timeout, IdleTimeout: o.IdleTimeout, MaxConnsPerHost: o.MaxConnsPerHost, TLS: o.TLS, Proxy: o.Proxy,
+		Timeout: o.Timeout, IdleTimeout: o.IdleTimeout, MaxConnsPerHost: o.MaxConnsPerHost, TLS: o.TLS, Proxy: o.Proxy, Kill: o.Kill,
 	}, dial)
 	if err != nil {
 		return nil, fmt.Errorf("meta options: %w", err)

@@ -26,6 +26,7 @@ import (
 
 	"github.com/carillon-dev/carillon/internal/channel"
 	"github.com/carillon-dev/carillon/internal/channel/wire"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/sender"
 	"github.com/carillon-dev/carillon/internal/tendlc"
 )
@@ -47,6 +48,7 @@ type Options struct {
 	TLS             *tls.Config      // nil: the system's authorities
 	Now             func() time.Time // nil: time.Now
 	Log             *slog.Logger     // nil: nothing is logged
+	Kill            *killpoint.Plan  // nil: at no point
 }
 
 // Client is a channel.Platform. It is safe for concurrent use.
@@ -67,7 +69,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("twilio base %w", err)
 	}
-	transport, err := wire.New(wire.Options{Timeout: o.Timeout, MaxConnsPerHost: o.MaxConnsPerHost, TLS: o.TLS}, wire.Net())
+	transport, err := wire.New(wire.Options{Timeout: o.Timeout, MaxConnsPerHost: o.MaxConnsPerHost, TLS: o.TLS, Kill: o.Kill}, wire.Net())
 	if err != nil {
 		return nil, fmt.Errorf("twilio options: %w", err)
 	}

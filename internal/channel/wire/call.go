@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/pkg/reason"
 )
 
@@ -34,10 +35,18 @@ type Call struct {
 	trace  httptrace.ClientTrace
 }
 
-// NewCall returns the memory of a call.
-func NewCall() *Call {
+// NewCall returns the memory of a call. Where the plan is one, the call passes
+// its point once its request is written.
+func NewCall(kill *killpoint.Plan) *Call {
 	c := &Call{}
 	c.trace.GotConn = c.line.got
+	if kill != nil {
+		c.trace.WroteRequest = func(w httptrace.WroteRequestInfo) {
+			if w.Err == nil {
+				kill.Pass(killpoint.AfterWrite)
+			}
+		}
+	}
 	return c
 }
 

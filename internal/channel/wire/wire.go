@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/channel"
+	"github.com/carillon-dev/carillon/internal/killpoint"
 )
 
 const (
@@ -38,11 +39,12 @@ const (
 
 // Options configures a Transport. The zero value serves.
 type Options struct {
-	Timeout         time.Duration // of a whole call, connecting and reading included; 0: DefaultTimeout
-	IdleTimeout     time.Duration // how long an unused connection is kept; 0: DefaultIdle
-	MaxConnsPerHost int           // connections in all; calls beyond wait within Timeout; 0: no limit
-	TLS             *tls.Config   // nil: the system's authorities
-	Proxy           *url.URL      // nil: none. The environment's proxy variables are never read
+	Timeout         time.Duration   // of a whole call, connecting and reading included; 0: DefaultTimeout
+	IdleTimeout     time.Duration   // how long an unused connection is kept; 0: DefaultIdle
+	MaxConnsPerHost int             // connections in all; calls beyond wait within Timeout; 0: no limit
+	TLS             *tls.Config     // nil: the system's authorities
+	Proxy           *url.URL        // nil: none. The environment's proxy variables are never read
+	Kill            *killpoint.Plan // nil: at no point
 }
 
 // Transport makes calls. It is safe for concurrent use.
@@ -65,7 +67,7 @@ func New(o Options, dial Dial) (*Transport, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	return &Transport{http: newHTTP(o, dial), timeout: o.Timeout, calls: sync.Pool{New: func() any { return NewCall() }}}, nil
+	return &Transport{http: newHTTP(o, dial), timeout: o.Timeout, calls: sync.Pool{New: func() any { return NewCall(o.Kill) }}}, nil
 }
 
 // newHTTP keeps to HTTP/1.1: there a connection belongs to one call at a time,
