@@ -57,6 +57,7 @@ func decidedElsewhere() map[string]string {
 		"internal/deliver/use.go names reason.TokenUsed":             "another job has the permission, which no fact says yet",
 		"internal/deliver/use.go names reason.PrivateReplyUsed":      "the same, of a comment",
 		"internal/flow/send.go names reason.SenderUnresolved":        "no sender was found for a run: there is no lane, and no job that the rules could be asked about",
+		"internal/model/work.go names reason.OptedOut":               "what the model expects of the rulebook",
 		"internal/deliver/deliver.go names reason.CredentialInvalid": "the credential could not be read: the sender is paused, which the rulebook then sees",
 	}
 }
