@@ -170,7 +170,7 @@ func (w *world) deliver(refs []job.Ref) {
 func (w *world) late(refs []job.Ref) (out []job.Ref) {
 	for _, ref := range refs {
 		e, found, err := w.Ledger.Last(w.t.Context(), w.b.Source().Job(ref.Contact))
-		if r := e.Record; err == nil && found && r.State == job.Pending && r.Evidence == slotOver {
+		if r := e.Record; err == nil && found && e.Seq != ref.Seq && r.State == job.Pending && r.Evidence == slotOver {
 			out = append(out, job.Ref{Contact: ref.Contact, Seq: e.Seq, Attempt: r.Attempt})
 		}
 	}
