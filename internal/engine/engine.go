@@ -186,6 +186,9 @@ func (e *Engines) startNATS(ctx context.Context, c Config) error {
 	if e.JetStream, err = openJetStream(ctx, nc, where, c.Log); err != nil {
 		return err
 	}
+	if c.NATSURL != "" {
+		e.keepAnswered(c.Log)
+	}
 	if c.NATSURL != "" && c.NATSSync != "always" {
 		c.Log.Warn("nothing proves that nats syncs every write; unless it does, a power failure takes back claims and messages go out twice", "server", where, "set", "sync_interval: always in the servers' jetstream block, then CARILLON_NATS_SYNC=always")
 	}
