@@ -340,7 +340,9 @@ func (c *Committer) message(e *Append) (*nats.Msg, error) {
 // single tries once to write a record and reports whether it has its result.
 // Whatever the answer says, only a leader read of the nonce decides whose the
 // last record is: a timeout may hide a success, and a refusal may answer our
-// own write sent twice.
+// own write sent twice. A leader that was cut off from its cluster doesn't know
+// it for some seconds, and answers with what was: a record from before the
+// expected one decides nothing.
 func (c *Committer) single(ctx context.Context, e *Append) (decided bool) {
 	if err := ctx.Err(); err != nil {
 		e.Err = fmt.Errorf("write %s: %w", e.ID, err)
@@ -363,7 +365,7 @@ func (c *Committer) single(ctx context.Context, e *Append) (decided bool) {
 	case found && now.Record.Nonce == e.Record.Nonce:
 		e.Written = now.Seq
 		return true
-	case now.Seq != e.Record.Prev:
+	case now.Seq > e.Record.Prev:
 		now.ID = e.ID
 		e.Err = &Conflict{now}
 		return true

@@ -439,3 +439,20 @@ func TestNoncesDiffer(t *testing.T) {
 		t.Error("a nonce stands twice")
 	}
 }
+
+// A leader that was cut off knows less than whoever planned the job: what it
+// shows does not say that the claim is lost.
+func TestOlderRecordDecidesNothing(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	c, s := h.committer(t), source()
+	first := claim(s, 0, 0)
+	commit(t, c, first)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*retryPause)
+	defer cancel()
+	ahead := claim(s, 0, first.Written+1)
+	c.Commit(ctx, Bulk, []*Append{ahead})
+	if errors.Is(ahead.Err, ErrConflict) || !errors.Is(ahead.Err, context.DeadlineExceeded) || ahead.Written != 0 {
+		t.Errorf("behind a record that is not there yet: at %d, %v", ahead.Written, ahead.Err)
+	}
+}

@@ -52,8 +52,8 @@ func drawGroup(s job.Source, model [][]uint64) *rapid.Generator[[]*Append] {
 		var out []*Append
 		for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, len(model)-1), 1, len(model), rapid.ID).Draw(rt, "jobs") {
 			prev := last1(model[i])
-			if rapid.IntRange(0, 9).Draw(rt, "stale") == 0 {
-				prev += 1 << 40 // far from what others may write meanwhile
+			if n := len(model[i]); n > 0 && rapid.IntRange(0, 9).Draw(rt, "stale") == 0 {
+				prev = last1(model[i][:rapid.IntRange(0, n-1).Draw(rt, "before")])
 			}
 			out = append(out, claim(s, i, prev))
 		}
