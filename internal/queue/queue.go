@@ -116,7 +116,7 @@ func NewServer(rdb redis.UniversalClient, prefix string, concurrency int, h Hand
 	s := &Server{mux: handle(h, log)}
 	n := max(1, min(servers, concurrency))
 	for i := range n {
-		s.servers = append(s.servers, asynq.NewServerFromRedisClient(rdb, asynq.Config{
+		s.servers = append(s.servers, asynq.NewServerFromRedisClient(patient{rdb}, asynq.Config{
 			Concurrency:       max(1, (concurrency+i)/n), // rounded so that they add up
 			Queues:            map[string]int{name(prefix, flows): 10, name(prefix, broadcasts): 1},
 			StrictPriority:    true,
