@@ -6,6 +6,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -68,7 +69,9 @@ func (q *Queue) Enqueue(ctx context.Context, e job.Envelope, urgent bool) error 
 	// are counted in the ledger, and retries here only bridge a restart.
 	_, err = q.client.EnqueueContext(ctx, asynq.NewTaskWithHeaders(taskType, payload, headers),
 		asynq.Queue(name(q.prefix, to)), asynq.MaxRetry(1<<30), asynq.Timeout(TaskTimeout))
-	if err != nil {
+	// Ids are drawn, so that one which is there already is of this very task:
+	// the answer to the first try was lost on its way.
+	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("enqueue envelope of %s: %w", e.Source.Name, err)
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -110,7 +112,7 @@ func (d *deaf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 func (d *deaf) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if args := cmd.Args(); cmd.Name() == "evalsha" && len(args) > 3 && args[3] == key("active") && d.failed.CompareAndSwap(false, true) {
-			cmd.SetErr(errors.New("connection reset"))
+			cmd.SetErr(io.EOF)
 			return cmd.Err()
 		}
 		return next(ctx, cmd)
@@ -137,6 +139,51 @@ func TestTaskWhoseEndIsLostComesAgain(t *testing.T) {
 	}
 	done(t, rdb, bulk, 1)
 	archived(t, rdb)
+}
+
+// The library tries again where an answer was lost, and then finds its own
+// task: that is no reason to hand its jobs over once more.
+func TestTaskIsHandedOverAlthoughTheAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	rdb := open(t)
+	var hook cutting
+	rdb.AddHook(&hook)
+	enqueue(t, New(rdb, "t1"), "menu~0", false)
+	hook.armed.Store(true)
+	enqueue(t, New(rdb, "t1"), "menu~1", false)
+	if n := rdb.LLen(t.Context(), key("pending")).Val(); n != 2 || hook.armed.Load() {
+		t.Errorf("%d tasks", n)
+	}
+}
+
+// cutting takes one answer away and ends its connection, once armed.
+type cutting struct {
+	redis.Hook
+	armed atomic.Bool
+}
+
+func (c *cutting) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (c *cutting) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+func (c *cutting) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		return cut{conn, &c.armed}, err
+	}
+}
+
+type cut struct {
+	net.Conn
+	armed *atomic.Bool
+}
+
+func (c cut) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == nil && c.armed.CompareAndSwap(true, false) {
+		return 0, io.EOF
+	}
+	return n, err
 }
 
 // A lease that is over for somebody else's clock: the task runs a second time
