@@ -124,17 +124,19 @@ func TestEveryDependencyIsExplained(t *testing.T) {
 	}
 }
 
-// docs/testing.md names the tests that hold each promise; a test that was
-// renamed or dropped must not be named any more.
+// Pages that name the tests which hold what they say; a test that was renamed
+// or dropped must not be named any more.
 func TestNamedTestsExist(t *testing.T) {
-	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(readPage(t, "docs/testing.md"), -1)
-	if len(named) < 7 {
-		t.Errorf("only %d tests are named", len(named))
-	}
 	there := testNames(t)
-	for _, m := range named {
-		if !there[m[1]] {
-			t.Errorf("docs/testing.md names %s, which is not there", m[1])
+	for page, least := range map[string]int{"docs/testing.md": 7, "docs/asynq.md": 7} {
+		named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(readPage(t, page), -1)
+		if len(named) < least {
+			t.Errorf("%s names only %d tests", page, len(named))
+		}
+		for _, m := range named {
+			if !there[m[1]] {
+				t.Errorf("%s names %s, which is not there", page, m[1])
+			}
 		}
 	}
 }

@@ -90,28 +90,6 @@ func TestTermDrains(t *testing.T) {
 	}
 }
 
-func TestFlushedInTheMiddle(t *testing.T) {
-	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 450})
-	p := boot(t, pl)
-	ps := people(2500, time.Now())
-	p.define(pl, "spring", single, ps)
-	p.launch("spring")
-	for _, at := range []int{200, 700} {
-		p.some(pl, at)
-		if err := p.redis().FlushAll(t.Context()).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p.ended("spring")
-	a := p.reconcile(pl, "spring", ps)
-	if a.Sent != sendables(t, ps) {
-		t.Errorf("%d sent of %d", a.Sent, sendables(t, ps))
-	}
-	if v := pl.Summary("").Violations; v["rate"] != 0 {
-		t.Errorf("the rate was broken %d times: a flush forgot what was sent", v["rate"])
-	}
-}
-
 // TestOptOutsInTheMiddle is promise P3: once an opt-out was acknowledged the
 // platform receives nothing more for that contact.
 func TestOptOutsInTheMiddle(t *testing.T) {

@@ -172,7 +172,9 @@ func (o *office) weigh(pl *platform, id string, ps []person) figures {
 	a := o.reconcile(pl, id, ps)
 	got := map[string]int{}
 	for _, m := range pl.books(o.t) {
-		got[m.Metadata]++
+		if m.Account == account {
+			got[m.Metadata]++
+		}
 	}
 	out := figures{sent: a.Sent, unknown: a.Unknown, lost: max(0, sendables(o.t, ps)-a.Sent-a.Unknown)}
 	for _, n := range got {

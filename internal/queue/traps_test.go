@@ -148,9 +148,10 @@ func TestTaskIsHandedOverAlthoughTheAnswerIsLost(t *testing.T) {
 	rdb := open(t)
 	var hook cutting
 	rdb.AddHook(&hook)
-	enqueue(t, New(rdb, "t1"), "menu~0", false)
+	q := New(rdb, "t1")
+	enqueue(t, q, "menu~0", false) // which also lists the queue
 	hook.armed.Store(true)
-	enqueue(t, New(rdb, "t1"), "menu~1", false)
+	enqueue(t, q, "menu~1", false)
 	if n := rdb.LLen(t.Context(), key("pending")).Val(); n != 2 || hook.armed.Load() {
 		t.Errorf("%d tasks", n)
 	}

@@ -24,7 +24,7 @@ func TestNew(t *testing.T) {
 	t.Parallel()
 	for prefix, ok := range map[string]bool{
 		"": true, "acme": true, "a-1": true, strings.Repeat("a", 100): true, strings.Repeat("a", 101): false,
-		"a.b": false, "a~b": false, "A": false, "a_b": false, "*": false, ">": false, " ": false,
+		"a.b": false, "a~b": false, "A": false, "a_b": false, "{a}": false, "*": false, ">": false, " ": false,
 	} {
 		n, err := New(prefix)
 		if (err == nil) != ok || err != nil && n != (Names{}) {
