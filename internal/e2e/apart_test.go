@@ -95,27 +95,6 @@ func (l *layout) plannedAgain(most float64) {
 	}
 }
 
-// TestWorkersComeAndGo kills workers and starts others while a broadcast
-// runs. What they had claimed is unknown, everybody else is written to once.
-func TestWorkersComeAndGo(t *testing.T) {
-	t.Parallel()
-	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
-	l := lay(t, pl, 1, 2)
-	ps := people(4000, time.Now())
-	l.define(pl, "spring", single, ps)
-	l.launch("spring")
-	for i, at := range []int{400, 1200, 2000} {
-		l.some(pl, at)
-		l.workers[i].end(t, syscall.SIGKILL)
-		l.worker()
-	}
-	l.ended("spring")
-	a := l.reconcile(pl, "spring", ps)
-	if a.Sent+a.Unknown != sendables(t, ps) || a.Unknown > 3*80 {
-		t.Errorf("%d sent, %d unknown, %d may be written to", a.Sent, a.Unknown, sendables(t, ps))
-	}
-}
-
 // TestAnySchedulerTakesOrders gives every order to the one that does not
 // lead.
 func TestAnySchedulerTakesOrders(t *testing.T) {

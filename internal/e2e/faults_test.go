@@ -44,34 +44,6 @@ func TestBroadcastReachesWhoItMay(t *testing.T) {
 	}
 }
 
-func TestKilledInTheMiddle(t *testing.T) {
-	for name, sender := range map[string]string{"singles": single, "batches": batched} {
-		t.Run(name, func(t *testing.T) {
-			pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
-			p := boot(t, pl)
-			ps := people(2500, time.Now())
-			p.define(pl, "spring", sender, ps)
-			p.launch("spring")
-			for _, at := range []int{300, 900} {
-				p.some(pl, at)
-				p.stop(syscall.SIGKILL)
-				p.start()
-			}
-			p.ended("spring")
-			a := p.reconcile(pl, "spring", ps)
-			if a.Pending != 0 || a.Sent+a.Unknown != sendables(t, ps) {
-				t.Errorf("%+v; %d may be written to", a, sendables(t, ps))
-			}
-			// Were all claimed that is with the workers, two kills would leave
-			// twice as many.
-			if a.Unknown > 320 {
-				t.Errorf("%d unknown: claims are made too long before the wire", a.Unknown)
-			}
-			t.Logf("killed twice: %d sent, %d unknown", a.Sent, a.Unknown)
-		})
-	}
-}
-
 func TestTermDrains(t *testing.T) {
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
 	p := boot(t, pl)

@@ -68,8 +68,12 @@ func TestMain(m *testing.M) {
 // platform is a sandbox that outlives the process under test.
 type platform struct {
 	*sandbox.Sandbox
-	url string
+	url  string
+	only string // account; "": all
 }
+
+// of is the platform as one account sees it.
+func (p *platform) of(account string) *platform { return &platform{p.Sandbox, p.url, account} }
 
 func newPlatform(t *testing.T, o sandbox.Options) *platform {
 	t.Helper()
@@ -77,7 +81,7 @@ func newPlatform(t *testing.T, o sandbox.Options) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &platform{sandbox.New(o), "http://" + ln.Addr().String()}
+	p := &platform{Sandbox: sandbox.New(o), url: "http://" + ln.Addr().String()}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Serve(ctx, ln) }()
@@ -114,7 +118,7 @@ func (p *platform) books(t *testing.T) []accepted {
 func lines[T any](t *testing.T, p *platform, list string) []T {
 	t.Helper()
 	var out []T
-	resp, err := http.Get(p.url + "/_sandbox/" + list + "?limit=1000000")
+	resp, err := http.Get(p.url + "/_sandbox/" + list + "?limit=1000000&account=" + p.only)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +134,7 @@ func lines[T any](t *testing.T, p *platform, list string) []T {
 	return out
 }
 
-func (p *platform) count() int { return int(p.Summary("").Accepted) }
+func (p *platform) count() int { return int(p.Summary(p.only).Accepted) }
 
 // process is a running `carillon dev`.
 type process struct {

@@ -95,11 +95,11 @@ id: %[1]s
 sender: %[1]s
 audience: {labels: [regular]}
 message: {text: "Hello {{.name}}, the spring menu is here."}
-`, id, account, sender)
+`, id, first(pl.only, account), sender)
 	if _, err := o.api.Apply(o.t.Context(), "test.yaml", strings.NewReader(doc)); err != nil {
 		o.t.Fatal(err)
 	}
-	if _, err := pl.LoadPeople(account, strings.NewReader(csv(ps))); err != nil {
+	if _, err := pl.LoadPeople(first(pl.only, account), strings.NewReader(csv(ps))); err != nil {
 		o.t.Fatal(err)
 	}
 	done, err := o.api.ImportContacts(o.t.Context(), id, strings.NewReader(csv(ps)), false, func(client.ImportEvent) {})

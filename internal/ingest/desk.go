@@ -155,7 +155,8 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 	if out, err = d.keep(ctx, rest); err != nil {
 		return out, fmt.Errorf("events could not be kept: %w", err)
 	}
-	d.Kill.Pass(keptPoint(rest))
+	kept, applied := pointsOf(rest)
+	d.Kill.Pass(kept)
 	out.Senderless = senderless
 	d.stats.add(out)
 	m, err := d.mean(ctx, rest)
@@ -175,19 +176,20 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 	d.stats.add(waiting)
 	out.New, out.Repeated = out.New+waiting.New, out.Repeated+waiting.Repeated
 	out.InFlight, err = d.settle(ctx, m, begun.Add(lineWithin))
-	if keptPoint(rest) == killpoint.WebhookKept {
-		d.Kill.Pass(killpoint.WebhookApplied)
-	}
+	d.Kill.Pass(applied)
 	return out, err
 }
 
-// keptPoint is the point at which events are kept and nothing more: those of a
-// platform, or of a CRM.
-func keptPoint(events []event.Event) killpoint.Point {
-	if len(events) > 0 && events[0].Channel != "" {
-		return killpoint.WebhookKept
+// pointsOf are the points that events pass: those of a platform, or of a CRM.
+// Receipts alone pass none.
+func pointsOf(events []event.Event) (kept, applied killpoint.Point) {
+	switch {
+	case len(events) == 0:
+		return "", ""
+	case events[0].Channel == "":
+		return killpoint.EventKept, ""
 	}
-	return killpoint.EventKept
+	return killpoint.WebhookKept, killpoint.WebhookApplied
 }
 
 // maxAhead is how far a platform's clock may be ahead of ours.
