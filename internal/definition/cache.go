@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
@@ -167,6 +168,9 @@ func (c *Cache) known(ctx context.Context) error {
 func (c *Cache) Close() error {
 	err := c.watcher.Stop()
 	<-c.stopped
+	if errors.Is(err, nats.ErrConsumerNotFound) {
+		return nil // it was lost with its server, or deleted: nothing is left to end
+	}
 	return err
 }
 

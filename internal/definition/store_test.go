@@ -73,7 +73,7 @@ func TestStore(t *testing.T) {
 	js := streams(t)
 	for name, test := range map[string]func(*testing.T, *Store){
 		"revisions": testRevisions, "bind": testBind, "ids": testIDs, "apply": testApply, "all-or-none": testAllOrNone,
-		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound, "newer": testNewer, "hooks": testHooks, "mapping": testMapping, "endpoints": testEndpoints,
+		"frozen-once-launched": testLaunched, "cache": testCache, "cache-bound": testCacheBound, "cache-without-consumer": testCacheWithoutConsumer, "newer": testNewer, "hooks": testHooks, "mapping": testMapping, "endpoints": testEndpoints,
 		"flows": testFlows, "flow-lives": testFlowLives, "flow-versions": testFlowVersions, "flow-names": testFlowNames, "flow-check": testFlowCheck, "flow-cache": testFlowCache, "flow-hearing": testFlowHearing,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -445,5 +445,27 @@ func testCacheBound(t *testing.T, s *Store) {
 	}
 	if err := c.Close(); err != nil {
 		t.Errorf("Close: %v", err)
+	}
+}
+
+// testCacheWithoutConsumer: a cache whose consumer was lost with its server
+// ends well.
+func testCacheWithoutConsumer(t *testing.T, s *Store) {
+	c, err := NewCache(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := s.streams.JS.Stream(t.Context(), "KV_"+s.kv.Bucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := bucket.ListConsumers(t.Context())
+	for i := range list.Info() {
+		if err := bucket.DeleteConsumer(t.Context(), i.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Close(); err != nil || list.Err() != nil {
+		t.Errorf("Close: %v, %v", err, list.Err())
 	}
 }
