@@ -35,6 +35,7 @@ import (
 type side struct {
 	*core
 	scheduler *scheduler.Scheduler
+	lease     *lease.Lease
 	tally     *ledger.Tally
 	audiences *audience.Store
 	dead      *deadletter.Store
@@ -93,8 +94,7 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 	if s.timers, err = run.OpenTimers(ctx, c.engines.NATS, c.streams, c.names); err != nil {
 		return nil, err
 	}
-	l, err := lease.Open(ctx, c.streams, c.names, "scheduler", holder, c.cfg.Log)
-	if err != nil {
+	if s.lease, err = lease.Open(ctx, c.streams, c.names, "scheduler", holder, c.cfg.Log); err != nil {
 		return nil, err
 	}
 	s.scheduler = scheduler.New(scheduler.Config{
@@ -111,7 +111,7 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 		return nil, err
 	}
 	c.run("tally", s.tally.Run)
-	c.run("lease", func(ctx context.Context) error { return l.Run(ctx, s.lead) })
+	c.run("lease", func(ctx context.Context) error { return s.lease.Run(ctx, s.lead) })
 	return s, nil
 }
 
@@ -132,7 +132,7 @@ func (s *side) lead(ctx context.Context) error {
 	s.standing.set(leader)
 	defer s.standing.set(nil)
 	projector := facts.NewProjector(s.engines.NATS, s.engines.JetStream, s.view, s.names, leader, s.cfg.Log)
-	projector.Kill = s.cfg.Kill
+	projector.Kill, projector.Sure = s.cfg.Kill, s.lease.Sure
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { projector.Run(ctx); return nil })
 	g.Go(func() error { return onNewEpoch(ctx, projector, leader.Lost) })

@@ -54,6 +54,10 @@ type Projector struct {
 
 	Kill *killpoint.Plan // set before Run; nil: at no point
 
+	// Sure tells whether what a stream's leader answered a moment ago can have
+	// been all that was acknowledged until then; set before Run; nil: always.
+	Sure func() bool
+
 	mu       sync.Mutex
 	position uint64    // the watermark that this projector left
 	openedAt time.Time // monotonic; zero while no epoch is open
@@ -188,14 +192,24 @@ func (p *Projector) head(ctx context.Context) (uint64, error) {
 }
 
 // moment returns a time by Redis' clock and a sequence that the stream had
-// reached no earlier.
+// reached no earlier. It waits for as long as somebody may lead the stream
+// whom the one who answers doesn't know.
 func (p *Projector) moment(ctx context.Context) (time.Time, uint64, error) {
-	now, err := p.rdb.Time(ctx).Result()
-	if err != nil {
-		return now, 0, fmt.Errorf("redis: %w", err)
+	for {
+		now, err := p.rdb.Time(ctx).Result()
+		if err != nil {
+			return now, 0, fmt.Errorf("redis: %w", err)
+		}
+		head, err := p.head(ctx)
+		if err != nil || p.Sure == nil || p.Sure() {
+			return now, head, err
+		}
+		select {
+		case <-ctx.Done():
+			return now, 0, ctx.Err()
+		case <-time.After(beatEvery):
+		}
 	}
-	head, err := p.head(ctx)
-	return now, head, err
 }
 
 func (p *Projector) step(ctx context.Context, msgs <-chan stream.Message, failed <-chan error) error {

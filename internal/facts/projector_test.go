@@ -3,8 +3,10 @@ package facts
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -241,6 +243,47 @@ func TestStaleWithoutAProjector(t *testing.T) {
 	h.shows(t, m.Seq)
 	if n := q.opens(t); n != 1 || h.meta(t, "opened") != opened {
 		t.Errorf("a projector that takes over opened %d epochs; the epoch began at %s, now %s", n, opened, h.meta(t, "opened"))
+	}
+}
+
+// Nobody vouches for facts while the stream's leader may be one that was cut
+// off: the gate opens, and stays open, only once somebody is sure.
+func TestNoBeatUnlessSure(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	m := h.people(t, 1)
+	var sure atomic.Bool
+	asked := make(chan struct{}, 1)
+	p := NewProjector(h.NATS, h.JetStream, h.view, h.names, nil, slog.New(slog.DiscardHandler))
+	p.Sure = func() bool {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		return sure.Load()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() { p.Run(ctx) })
+	defer run.Wait()
+	defer cancel()
+	for range 2 { // the second time it knows the first answer
+		<-asked
+	}
+	if _, open, _ := p.Opened(); open {
+		t.Error("the gate opened although nobody was sure")
+	}
+	sure.Store(true)
+	h.shows(t, m.Seq)
+	sure.Store(false)
+	for range 3 { // one beat may be under way
+		<-asked
+	}
+	was := h.meta(t, "beat")
+	<-asked
+	<-asked
+	if now := h.meta(t, "beat"); now != was {
+		t.Errorf("the beat went from %s to %s although nobody was sure", was, now)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,6 +31,7 @@ const (
 	Limit  = 5 * time.Second        // unchanged for as long, the lease is free
 	margin = time.Second
 	rest   = 3 * time.Second // after leading failed here: somebody else may do better
+	sure   = 2 * time.Second // see Sure
 )
 
 // record is what stands in the lease.
@@ -52,6 +54,8 @@ type Lease struct {
 	key    string
 	holder string
 	log    *slog.Logger
+
+	renewed atomic.Pointer[time.Time] // when the last renewal that was acknowledged began, monotonic; nil: does not lead
 }
 
 // Config returns the settings of the bucket of leases.
@@ -168,6 +172,8 @@ func (l *Lease) term(ctx context.Context, held seen, lead func(context.Context) 
 	// Not by the loop below, which may just be waiting for an answer.
 	out := time.AfterFunc(time.Until(held.until()), func() { cancel(errLost) })
 	defer out.Stop()
+	l.renewed.Store(&held.at)
+	defer l.renewed.Store(nil)
 	done := make(chan error, 1)
 	go func() { done <- lead(lctx) }()
 	held, err := l.renew(lctx, held, done, out)
@@ -178,6 +184,16 @@ func (l *Lease) term(ctx context.Context, held seen, lead func(context.Context) 
 		l.log.WarnContext(ctx, "this process does not lead any more", "holder", l.holder, "term", held.Term, "cause", err)
 	}
 	return held, err
+}
+
+// Sure tells whether this process leads and a majority of the servers has
+// acknowledged that since 2 s ago. A server that was cut off goes on answering
+// reads of a stream that it led, while the others elect another leader 4 s
+// after they last heard of it, who speaks once a second: for 3 s after a
+// majority was reached through it, what it answers is still the newest.
+func (l *Lease) Sure() bool {
+	at := l.renewed.Load()
+	return at != nil && time.Since(*at) < sure
 }
 
 // errLost says that the lease ran out, or is somebody else's.
@@ -217,7 +233,9 @@ func (l *Lease) renew(ctx context.Context, held seen, done <-chan error, out *ti
 				}
 				now.at = held.at // what was stored without an answer is as old as the one before, to be safe
 			}
-			if held = now; out.Stop() {
+			held = now
+			l.renewed.Store(&now.at)
+			if out.Stop() {
 				out.Reset(time.Until(held.until()))
 			}
 		}

@@ -110,6 +110,7 @@ func (d *door) Update(ctx context.Context, key string, value []byte, rev uint64)
 // process is one part in a lease, which notes when it led.
 type process struct {
 	door
+	lease *Lease
 	mu    sync.Mutex
 	leads bool
 	began time.Time
@@ -121,6 +122,7 @@ type process struct {
 func run(s *shelf, holder string) *process {
 	p := &process{door: door{shelf: s}, done: make(chan struct{})}
 	l := &Lease{kv: &p.door, key: "k", holder: holder, log: slog.New(slog.DiscardHandler)}
+	p.lease = l
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = func() { cancel(); <-p.done }
 	go func() {
@@ -216,6 +218,41 @@ func TestCutOffHandsOver(t *testing.T) {
 			b.stop()
 		})
 	}
+}
+
+// Who leads is sure of it as long as its renewals are acknowledged, and not for
+// much longer.
+func TestSure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{}
+		a := run(s, "a")
+		defer a.stop()
+		b := run(s, "b")
+		defer b.stop()
+		after(time.Minute) // its last renewal is now
+		leads, follows := a, b
+		if b.leading() {
+			leads, follows = b, a
+		}
+		if !leads.lease.Sure() || follows.lease.Sure() {
+			t.Errorf("who leads is sure: %v, who follows: %v", leads.lease.Sure(), follows.lease.Sure())
+		}
+		s.set(false, true) // what is stored gets no answer
+		after(sure - time.Nanosecond)
+		if !leads.lease.Sure() {
+			t.Error("not sure any more so soon after a renewal")
+		}
+		after(time.Nanosecond)
+		if leads.lease.Sure() || !leads.leading() {
+			t.Errorf("sure: %v, leading: %v", leads.lease.Sure(), leads.leading())
+		}
+		s.set(false, false)
+		after(every)
+		if !leads.lease.Sure() {
+			t.Error("not sure again after a renewal")
+		}
+	})
 }
 
 // When nobody can reach the store nobody leads, and the one who did is no
