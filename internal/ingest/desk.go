@@ -69,6 +69,8 @@ type Desk struct {
 	Config
 	js      jetstream.JetStream
 	derived jetstream.KeyValue // see caughtUpKey
+	told    together[taken]    // what is no receipt
+	sent    together[Taken]    // receipts
 	stats   Stats
 }
 
@@ -104,7 +106,9 @@ func Open(ctx context.Context, c Config) (*Desk, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Desk{Config: c, js: c.Streams.JS, derived: derived}, nil
+	d := &Desk{Config: c, js: c.Streams.JS, derived: derived}
+	d.told.serve, d.sent.serve = d.takeIn, d.takeReceipts
+	return d, nil
 }
 
 // Stats returns the desk's counts.
@@ -152,30 +156,26 @@ func (d *Desk) Take(ctx context.Context, events []event.Event) (Taken, error) {
 		return out, err
 	}
 	receipts, rest := apart(known)
-	if out, err = d.keep(ctx, rest); err != nil {
-		return out, fmt.Errorf("events could not be kept: %w", err)
+	var t taken
+	if len(rest) > 0 {
+		if t, err = d.told.join(ctx, rest); err != nil {
+			return out, err
+		}
 	}
-	kept, applied := pointsOf(rest)
-	d.Kill.Pass(kept)
-	out.Senderless = senderless
+	out = Taken{New: t.fresh, Repeated: len(rest) - t.fresh, Senderless: senderless}
 	d.stats.add(out)
-	m, err := d.mean(ctx, rest)
-	if err != nil {
-		return out, err
-	}
 	// Only now, so that no opt-out of the same call waits for a receipt that
 	// can't be taken.
-	later, err := d.receive(ctx, receipts)
-	if err != nil {
-		return out, err
+	if len(receipts) > 0 {
+		waiting, err := d.sent.join(ctx, receipts)
+		if err != nil {
+			return out, err
+		}
+		d.stats.add(waiting)
+		out.New, out.Repeated = out.New+waiting.New, out.Repeated+waiting.Repeated
 	}
-	waiting, err := d.keep(ctx, later)
-	if err != nil {
-		return out, fmt.Errorf("receipts could not be kept: %w", err)
-	}
-	d.stats.add(waiting)
-	out.New, out.Repeated = out.New+waiting.New, out.Repeated+waiting.Repeated
-	out.InFlight, err = d.settle(ctx, m, begun.Add(lineWithin))
+	out.InFlight, err = d.settle(ctx, t.meaning, begun.Add(lineWithin))
+	_, applied := pointsOf(rest)
 	d.Kill.Pass(applied)
 	return out, err
 }
@@ -190,6 +190,59 @@ func pointsOf(events []event.Event) (kept, applied killpoint.Point) {
 		return killpoint.EventKept, ""
 	}
 	return killpoint.WebhookKept, killpoint.WebhookApplied
+}
+
+// taken is what the events of one call came to.
+type taken struct {
+	meaning
+	fresh int // events that were new
+}
+
+// takeIn keeps the events of several calls and gives them their meaning, all
+// at once.
+func (d *Desk) takeIn(ctx context.Context, calls [][]event.Event) ([]taken, error) {
+	all := slices.Concat(calls...)
+	fresh, err := d.keep(ctx, all)
+	if err != nil {
+		return nil, fmt.Errorf("events could not be kept: %w", err)
+	}
+	for _, c := range calls {
+		kept, _ := pointsOf(c)
+		d.Kill.Pass(kept)
+	}
+	m, err := d.mean(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]taken, len(calls))
+	end := 0
+	for i, c := range calls {
+		from := end
+		end += len(c)
+		out[i] = taken{m.of(from, end), fresh.take(d.Names, all[from:end])}
+	}
+	return out, nil
+}
+
+// takeReceipts hands in the receipts of several calls at once, and keeps those
+// that are to be tried again.
+func (d *Desk) takeReceipts(ctx context.Context, calls [][]event.Event) ([]Taken, error) {
+	later, err := d.receive(ctx, slices.Concat(calls...))
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := d.keep(ctx, later)
+	if err != nil {
+		return nil, fmt.Errorf("receipts could not be kept: %w", err)
+	}
+	out := make([]Taken, len(calls))
+	repeated := len(later)
+	for i, c := range calls {
+		out[i].New = fresh.take(d.Names, c)
+		repeated -= out[i].New
+	}
+	out[0].Repeated = repeated // whosever they are: it is only counted
+	return out, nil
 }
 
 // maxAhead is how far a platform's clock may be ahead of ours.

@@ -127,13 +127,13 @@ func (d *Desk) message(ctx context.Context, e *event.Event, last uint64) (*nats.
 // that they had when they were told first: of one that was dated here, a later
 // telling says nothing better. A message that came after its deletion is not
 // stored: the deletion has its place.
-func (d *Desk) keep(ctx context.Context, events []event.Event) (out Taken, err error) {
+func (d *Desk) keep(ctx context.Context, events []event.Event) (fresh, error) {
 	plain, replacing := d.distinct(events)
+	out := fresh{}
 	first := map[string]time.Time{} // when repeats are said to have happened as they were told first, by place
 	for some := range slices.Chunk(plain, stream.MaxBatch) {
-		n, err := d.keepBatch(ctx, some, first)
-		if out.New += n; err != nil {
-			return out, err
+		if err := d.keepBatch(ctx, some, first, out); err != nil {
+			return nil, err
 		}
 	}
 	for i := range events {
@@ -142,13 +142,26 @@ func (d *Desk) keep(ctx context.Context, events []event.Event) (out Taken, err e
 		}
 	}
 	for some := range slices.Chunk(replacing, stream.MaxBatch) {
-		n, err := d.replace(ctx, some)
-		if out.New += n; err != nil {
-			return out, err
+		if err := d.replace(ctx, some, out); err != nil {
+			return nil, err
 		}
 	}
-	out.Repeated = len(events) - out.New
 	return out, nil
+}
+
+// fresh is how many events were written at each place.
+type fresh map[string]int
+
+// take counts which of the events were written. What two callers tell of at
+// once is new to the first who asks.
+func (f fresh) take(names subject.Names, events []event.Event) (n int) {
+	for i := range events {
+		if at := place(names, &events[i]); f[at] > 0 {
+			f[at]--
+			n++
+		}
+	}
+	return n
 }
 
 // distinct returns one event for each place: those that are kept if nothing is
@@ -192,47 +205,51 @@ func (d *Desk) kept(ctx context.Context, at string) (e event.Event, seq uint64, 
 const batchTries = 2
 
 // keepBatch stores those of up to stream.MaxBatch events that are not there,
-// and returns how many that were. A lost answer makes an event that was stored
+// and notes which that were. A lost answer makes an event that was stored
 // look like a repeat, which is as good.
-func (d *Desk) keepBatch(ctx context.Context, events []*event.Event, first map[string]time.Time) (int, error) {
+func (d *Desk) keepBatch(ctx context.Context, events []*event.Event, first map[string]time.Time, out fresh) error {
 	for range batchTries {
 		ms := make([]*nats.Msg, len(events))
 		for i, e := range events {
 			var err error
 			if ms[i], err = d.message(ctx, e, 0); err != nil {
-				return 0, err
+				return err
 			}
 		}
 		_, err := stream.Batch(ctx, d.NATS, ms)
+		if err == nil {
+			for _, m := range ms {
+				out[m.Subject]++
+			}
+		}
 		if err == nil || ctx.Err() != nil {
-			return len(events), err
+			return err
 		}
 		if events, err = d.missing(ctx, events, first); err != nil || len(events) == 0 {
-			return 0, err
+			return err
 		}
 	}
-	kept := 0
 	for _, e := range events {
 		m, err := d.message(ctx, e, 0)
 		if err != nil {
-			return kept, err
+			return err
 		}
 		switch _, err = stream.Publish(ctx, d.NATS, m); {
 		case err == nil:
-			kept++
+			out[m.Subject]++
 		case !stream.Conflict(err):
-			return kept, err
+			return err
 		default:
 			was, _, found, err := d.kept(ctx, m.Subject)
 			if err != nil {
-				return kept, err
+				return err
 			}
 			if found && sameEvent(&was, e) {
 				first[m.Subject] = was.Time
 			}
 		}
 	}
-	return kept, nil
+	return nil
 }
 
 // missing returns the events that are not kept yet, as far as a replica knows,
@@ -270,24 +287,30 @@ func (d *Desk) missing(ctx context.Context, events []*event.Event, first map[str
 func sameEvent(kept, e *event.Event) bool { return kept.Type == e.Type || kept.Type == typeErased }
 
 // replace puts up to stream.MaxBatch deletions and edits in the place of what
-// they delete or edit, all at once where nobody else is at it, and returns how
-// many were new. What is replaced is given its meaning first: whoever kept it
+// they delete or edit, all at once where nobody else is at it, and notes which
+// were new. What is replaced is given its meaning first: whoever kept it
 // may have been cut short.
-func (d *Desk) replace(ctx context.Context, events []*event.Event) (int, error) {
+func (d *Desk) replace(ctx context.Context, events []*event.Event, out fresh) error {
 	for n := 0; ; n++ {
 		ms, replaced, err := d.replacements(ctx, events)
 		if err != nil || len(ms) == 0 {
-			return 0, err
+			return err
 		}
 		known, _, err := d.assign(ctx, replaced)
 		if err == nil {
 			_, err = d.mean(ctx, known)
 		}
 		if err != nil {
-			return 0, err
+			return err
 		}
-		if _, err = stream.Batch(ctx, d.NATS, ms); err == nil || n >= replaceTries || ctx.Err() != nil {
-			return len(ms), err
+		if _, err = stream.Batch(ctx, d.NATS, ms); err == nil {
+			for _, m := range ms {
+				out[m.Subject]++
+			}
+			return nil
+		}
+		if n >= replaceTries || ctx.Err() != nil {
+			return err
 		}
 	}
 }

@@ -18,7 +18,26 @@ type meaning struct {
 	seq      uint64    // of the facts: from there on they are in force
 	written  int       // contacts whose facts changed
 	at       time.Time // when that was durable; monotonic
-	optedOut []consent.Contact
+	optedOut []optedOut
+}
+
+// optedOut is who opted out by the n-th event.
+type optedOut struct {
+	n int
+	consent.Contact
+}
+
+// of returns what some of the events came to, from one to before another. What
+// all came to is in force no earlier than what some did.
+func (m meaning) of(from, end int) meaning {
+	all := m.optedOut
+	m.optedOut = nil
+	for _, o := range all {
+		if o.n >= from && o.n < end {
+			m.optedOut = append(m.optedOut, o)
+		}
+	}
+	return m
 }
 
 // mean makes facts and controls of events. It can be repeated without harm,
@@ -49,7 +68,7 @@ func (d *Desk) mean(ctx context.Context, events []event.Event) (meaning, error) 
 		}
 		updates[e.Sender] = append(updates[e.Sender], u)
 		if u.OptOut != nil || !u.Erased.IsZero() {
-			m.optedOut = append(m.optedOut, consent.Contact{Sender: e.Sender, Address: e.Person})
+			m.optedOut = append(m.optedOut, optedOut{i, consent.Contact{Sender: e.Sender, Address: e.Person}})
 		}
 	}
 	for sender, us := range updates {
@@ -185,7 +204,11 @@ func (d *Desk) settle(ctx context.Context, m meaning, until time.Time) (inFlight
 	if len(m.optedOut) == 0 {
 		return 0, nil
 	}
-	open, err := d.Consent.Line(ctx, m.optedOut, until)
+	who := make([]consent.Contact, len(m.optedOut))
+	for i, o := range m.optedOut {
+		who[i] = o.Contact
+	}
+	open, err := d.Consent.Line(ctx, who, until)
 	if err != nil {
 		return 0, fmt.Errorf("opt-outs are in force, but not known whether something is on its way: %w", err)
 	}
