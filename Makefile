@@ -62,6 +62,7 @@ test: redis ## Everything that CI holds against the code, but for lint
 .PHONY: chaos
 chaos: redis ## Break everything while it sends, and print what that did; LONG=1 for longer, README=1 writes the table there
 	@mkdir -p bin
+	$(GO) test -count=1 -v -run '^TestPromises|^TestChaos' ./internal/model $(if $(LONG),-chaos.long)
 	$(GO) test -c -o bin/chaos.test ./internal/e2e
 	@cd internal/e2e && ../../bin/chaos.test -test.run '^TestChaos' -test.timeout 60m $(if $(LONG),-chaos.long) $(if $(README),-chaos.readme)
 

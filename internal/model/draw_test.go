@@ -20,7 +20,7 @@ func histories(m model.Mistake, may func(*model.World, model.Action) bool) *rapi
 		w := model.New(m)
 		n := longest - shorter.Draw(t, "shorter by")
 		salt := salts.Draw(t, "salt")
-		kinds, heavy := alphabet(spread(salt, 0)), [...]int{work, ledger, orders, orders}[spread(salt, 1)%4]
+		kinds, heavy := alphabet(spread(salt, 0)), [...]int{work, others, orders, orders}[spread(salt, 1)%4]
 		out, can := make([]model.Action, 0, n), make([]model.Action, 0, 32)
 		for _, a := range opening(spread(salt, 2)) {
 			w.Do(a)
@@ -31,7 +31,7 @@ func histories(m model.Mistake, may func(*model.World, model.Action) bool) *rapi
 			// simpler than another.
 			n := kind.Draw(t, "kind") + spread(salt, 2*len(out)+4)
 			stale := n>>32%8 == 0
-			for _, k := range []int{weigh(heavy, n), work, ledger, orders} {
+			for _, k := range []int{weigh(heavy, n), work, others, orders} {
 				if can = possible(can[:0], w, kinds[k], stale, may); len(can) > 0 {
 					break
 				}
@@ -50,7 +50,7 @@ func histories(m model.Mistake, may func(*model.World, model.Action) bool) *rapi
 // The kinds of actions.
 const (
 	work   = iota // a worker goes on
-	ledger        // somebody else moves a job
+	others        // somebody else moves a job
 	harm          // a worker or Redis dies
 	orders        // people and operators say stop
 )
@@ -58,7 +58,7 @@ const (
 // weigh picks a kind of action: mostly what goes on by itself, and as often
 // again the one that a history has much of.
 func weigh(heavy int, n uint64) int {
-	weights := [...]int{work, work, work, work, work, ledger, ledger, harm, orders, heavy, heavy, heavy, heavy, heavy}
+	weights := [...]int{work, work, work, work, work, others, others, harm, orders, heavy, heavy, heavy, heavy, heavy}
 	return weights[n%uint64(len(weights))]
 }
 
@@ -177,7 +177,7 @@ func alphabet(mask uint64) (kinds [4][]model.Action) {
 	}{
 		{work, model.Workers, model.Refuse}, {work, model.Workers, model.Busy}, {work, model.Workers, model.Unsent},
 		{work, model.Workers, model.Vanish}, {work, model.Workers, model.Lose},
-		{ledger, jobs, model.Lapse}, {ledger, jobs, model.Redrive}, {ledger, jobs, model.Discard}, {ledger, jobs, model.Echo},
+		{others, jobs, model.Lapse}, {others, jobs, model.Redrive}, {others, jobs, model.Discard}, {others, jobs, model.Echo},
 		{harm, model.Workers, model.LetGo}, {harm, model.Workers, model.Die}, {harm, 1, model.Blind}, {harm, 1, model.Sight},
 		{orders, model.Contacts, model.OptOut}, {orders, model.Contacts, model.Force}, {orders, model.Contacts, model.Ack},
 		{orders, model.Sources, model.Pause}, {orders, model.Sources, model.Stopped}, {orders, model.Sources, model.Resume},

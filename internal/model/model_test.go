@@ -19,8 +19,8 @@ func TestPromisesHoldInEveryHistory(t *testing.T) {
 	t.Parallel()
 	walked, steps := 0, 0
 	n := rounds
-	if testing.Short() {
-		n /= 20
+	if testing.Short() || raced {
+		n /= 10
 	}
 	began := time.Now()
 	draw := histories(model.None, nil)

@@ -107,6 +107,10 @@ func (w *World) Do(a Action) bool {
 	return true
 }
 
+// Next returns what a worker does next if nothing happens to it. It reports
+// false for one without a task.
+func (w *World) Next(k int) (Op, bool) { return w.workers[k].stage.onwards() }
+
 // steer moves a source. Its control is in force at once; what comes before
 // that is the same as for an opt-out.
 func (w *World) steer(s *source, o Op) {
@@ -130,27 +134,35 @@ func (w *World) Wind() (Action, bool) {
 	if w.blind {
 		return Action{Op: Sight}, true
 	}
+	if a, ok := w.first(Contacts, Force); ok {
+		return a, true
+	}
 	for i := range w.workers {
 		if o, ok := w.workers[i].stage.onwards(); ok {
 			return Action{Op: o, N: i}, true
 		}
 	}
-	for c := range w.contacts {
-		for _, o := range []Op{Force, Ack} {
-			if a := (Action{Op: o, N: c}); w.Can(a) {
-				return a, true
-			}
-		}
+	if a, ok := w.first(Contacts, Ack); ok {
+		return a, true
 	}
-	for s := range w.sources {
-		for _, o := range []Op{Stopped, Resume} {
-			if a := (Action{Op: o, N: s}); w.Can(a) {
-				return a, true
-			}
-		}
+	if a, ok := w.first(Sources, Stopped); ok {
+		return a, true
+	}
+	if a, ok := w.first(Sources, Resume); ok {
+		return a, true
 	}
 	for j := range Jobs {
 		if a, ok := w.finish(j); ok {
+			return a, true
+		}
+	}
+	return Action{}, false
+}
+
+// first returns the first of n actions that is possible.
+func (w *World) first(n int, o Op) (Action, bool) {
+	for i := range n {
+		if a := (Action{Op: o, N: i}); w.Can(a) {
 			return a, true
 		}
 	}

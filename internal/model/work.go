@@ -227,6 +227,9 @@ func (w *World) holder(claim int) *worker {
 	return nil
 }
 
+// Lapsed tells whether others call a worker's claim unknown.
+func (w *World) Lapsed(k int) bool { return w.workers[k].lapsed }
+
 // move is what lanes, operators and the platform's webhooks do to a job.
 func (w *World) move(o Op, j int) {
 	last := w.Last(j)
