@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -94,25 +93,6 @@ func natsOne(t *testing.T, dir string) *engine {
 	addr := freeAddr(t)
 	conf := fmt.Sprintf("listen: %q\nserver_name: one\n"+streams, addr, filepath.Join(dir, "js"))
 	return run(t, "nats", addr, built.path(t, "nats-server"), "-c", write(t, filepath.Join(dir, "nats.conf"), conf))
-}
-
-// natsCluster runs servers that keep streams together, and returns them with
-// the URL that names them all.
-func natsCluster(t *testing.T, dir string, n int) ([]*engine, string) {
-	t.Helper()
-	var addrs, routes, urls []string
-	for range n {
-		addrs, routes = append(addrs, freeAddr(t)), append(routes, freeAddr(t))
-	}
-	var out []*engine
-	for i, addr := range addrs {
-		name := fmt.Sprintf("n%d", i)
-		conf := fmt.Sprintf("listen: %q\nserver_name: %s\n"+streams+"cluster { name: three, listen: %q, routes: [nats://%s] }\n",
-			addr, name, filepath.Join(dir, name), routes[i], strings.Join(routes, ", nats://"))
-		out = append(out, run(t, name, addr, built.path(t, "nats-server"), "-c", write(t, filepath.Join(dir, name+".conf"), conf)))
-		urls = append(urls, "nats://"+addr)
-	}
-	return out, strings.Join(urls, ",")
 }
 
 // operator is somebody with a tool of his own, who may ask NATS everything.
