@@ -30,8 +30,8 @@ func TestChaosDoorKilled(t *testing.T) {
 	// The repeat of what this one dies of passes once before.
 	d.door("door killed: a webhook kept, and not in force", killpoint.WebhookApplied, 2, d.stop)
 	d.door("door killed: a webhook in force, and not answered", killpoint.OptOutRecorded, 1, d.stop)
-	// Its broadcast's own import passes twice before.
-	d.door("door killed: an opt-out kept, and not in force", killpoint.ImportKept, 4, d.optOut)
+	// Its broadcast's own import passes three times before.
+	d.door("door killed: an opt-out kept, and not in force", killpoint.ImportKept, 5, d.optOut)
 	d.door("door killed: an import kept in part", "", 0, d.importing)
 	for _, sender := range []string{single, batched} {
 		s := d.strike("process killed: at random moments", sender, people(2000, time.Now()), more(2, 6)*mostUnknown)
@@ -72,7 +72,7 @@ func (d *doors) restarted(s *stroke, died time.Time, next killpoint.Point, n int
 // dies, starts it again, to die of the next, and has it told again.
 func (d *doors) door(fault string, next killpoint.Point, n int, tell func(*stroke) (again func())) {
 	d.t.Helper()
-	s := d.strike(fault, "rate: {per_second: 200}", people(1000, time.Now()), mostUnknown)
+	s := d.strike(fault, "rate: {per_second: 200}", people(1500, time.Now()), mostUnknown)
 	d.launch(s.id)
 	d.some(s.pl, 100)
 	again := tell(s)
@@ -148,7 +148,7 @@ func (s *stroke) out(d *doors, i int, line time.Time) {
 // dies, and all once the file is imported again; one who opted out stays so.
 func (d *doors) importing(s *stroke) func() {
 	d.t.Helper()
-	all := people(2600, time.Now())
+	all := people(len(s.ps)+1600, time.Now())
 	file := csv(all[len(s.ps):])
 	imports := func() (client.ImportDone, error) {
 		return d.api.ImportContacts(d.t.Context(), s.id, strings.NewReader(file), false, func(client.ImportEvent) {})

@@ -148,8 +148,10 @@ func TestChaosWorkerKilled(t *testing.T) {
 		{killpoint.AfterOutcome, "after the outcome", 20, 3},
 		{killpoint.BetweenEnvelopes, "between envelopes", 2, 3},
 	} {
-		l.strikeWorker(k, k.strike("worker killed: "+c.fault, single, people(1200, time.Now()), mostUnknown), c.point, c.singles)
-		l.strikeWorker(k, k.strike("worker killed: "+c.fault, batched, people(1200, time.Now()), mostUnknown), c.point, c.batches)
+		for range more(1, 3) {
+			l.strikeWorker(k, k.strike("worker killed: "+c.fault, single, people(1200, time.Now()), mostUnknown), c.point, c.singles)
+			l.strikeWorker(k, k.strike("worker killed: "+c.fault, batched, people(1200, time.Now()), mostUnknown), c.point, c.batches)
+		}
 	}
 	for _, sender := range []string{single, batched} {
 		s := k.strike("worker killed: all, at random moments", sender, people(2000, time.Now()), more(2, 6)*mostUnknown)
@@ -190,7 +192,10 @@ func (l *layout) strikeWorker(k *killing, s *stroke, p killpoint.Point, n int) {
 	w := l.worker()
 	l.of["worker"] = nil
 	l.until("the worker is ready", func() bool { return w.up() && w.get("/readyz") == "ready" })
+	w.signal(syscall.SIGSTOP) // until the other has sent something
 	l.launch(s.id)
+	l.some(s.pl, 20)
+	w.signal(syscall.SIGCONT)
 	died := k.dies(w.child, string(p))
 	was := s.pl.count()
 	k.amid(s)

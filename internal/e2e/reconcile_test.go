@@ -27,7 +27,7 @@ func (o *office) reconcile(pl *platform, id string, ps []person) client.Audit {
 	}
 	got := map[string][]accepted{} // by job
 	for _, a := range pl.books(t) {
-		if a.Account == account { // a flow's sender beside it has books of its own
+		if a.Account == first(pl.only, account) { // a flow's sender beside it has books of its own
 			got[a.Metadata] = append(got[a.Metadata], a)
 		}
 	}
