@@ -103,8 +103,12 @@ func (a *actor) wait() (place, error) {
 
 // tell says what to do and returns the place after it.
 func (a *actor) tell(o model.Op) (place, error) {
-	a.orders <- o
-	return a.wait()
+	select {
+	case a.orders <- o:
+		return a.wait()
+	case <-time.After(rig.Patience):
+		return place{}, errors.New("the worker is at no place where it can be told anything")
+	}
 }
 
 // kill ends the worker where it stands: nothing that it does from now on gets

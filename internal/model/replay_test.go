@@ -217,9 +217,11 @@ func (r *replay) take(was *model.World, a model.Action) error {
 		return err
 	}
 	if p.done && r.actors[a.N].gaveBack() { // a busy machine may leave nothing to see, or no moment to send at
-		if _, busy := r.w.Next(a.N); busy {
-			r.w, r.held = was, r.held+1
+		j := r.w.Tasks()[a.Task].Job
+		if _, busy := r.w.Next(a.N); busy || r.w.Last(j) != was.Last(j) {
+			r.held++
 		}
+		r.w = was
 	}
 	return r.arrived(was, a, p)
 }
