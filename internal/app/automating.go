@@ -31,7 +31,7 @@ func (s *side) automate(ctx context.Context) (*automation.Driver, error) {
 			e, _, err := s.defs.Endpoint(ctx, id)
 			return e, err
 		},
-		Push: s.pusher.Push, Secret: s.signing, Counts: &s.automated, Log: s.cfg.Log, Kill: s.cfg.Kill,
+		Push: s.pusher.Push, Secret: s.signing, Counts: &s.automated, Clock: s.clock, Log: s.cfg.Log, Kill: s.cfg.Kill,
 	}), nil
 }
 

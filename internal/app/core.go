@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/carillon-dev/carillon/internal/clock"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/engine"
@@ -49,6 +50,7 @@ type core struct {
 	ledger   *ledger.Ledger
 	commits  *ledger.Committer
 	gate     *gate.Gate
+	clock    *clock.Watch
 	secrets  secrets
 	called   secrets                  // of hooks: who calls them
 	begun    atomic.Bool              // everything is started
@@ -140,11 +142,26 @@ func (c *core) rooms(ctx context.Context) error {
 	c.keys = facts.NewKeys(c.cfg.Prefix)
 	c.view = facts.NewView(c.engines.Redis.Client, c.engines.Redis, c.keys, c.facts.Identity())
 	c.gate = gate.New(c.engines.Redis.Client, c.keys, c.view, c.rulebook.Rulebook)
-	return nil
+	return c.tell(ctx)
+}
+
+// tell begins to compare this process' clock with others', once before anything
+// relies on it.
+func (c *core) tell(ctx context.Context) error {
+	c.clock = clock.New(c.cfg.Log)
+	c.gate.Clock = c.clock
+	c.clock.Ask(ctx, c.facts.Time)
+	c.run("clock", func(ctx context.Context) error { c.clock.Run(ctx, c.facts.Time); return nil })
+	return c.metrics.Gauge("carillon_clock_skew", "s", "how far this process' clock is from others' for sure", func(context.Context) (float64, bool) {
+		return c.clock.Skew(time.Now()).Seconds(), true
+	})
 }
 
 // ready says why messages can't go out through this process just now.
 func (c *core) ready(ctx context.Context) error {
+	if err := c.clock.Check(time.Now()); err != nil {
+		return fmt.Errorf("the gate is closed: %w", err)
+	}
 	if err := c.view.Open(ctx); err != nil {
 		return fmt.Errorf("the gate is closed: %w; it goes on by itself", err)
 	}
@@ -166,7 +183,7 @@ func (c *core) name() string {
 // GiveBack tells the leader of jobs that may not go yet. It may get lost:
 // then they are released again later.
 func (c *core) GiveBack(ctx context.Context, s job.Source, jobs []job.Ref, notBefore time.Time, why reason.Code) {
-	data, err := json.Marshal(scheduler.Returned{Source: s, Jobs: jobs, NotBefore: notBefore, Reason: why})
+	data, err := json.Marshal(scheduler.Returned{Source: s, Jobs: jobs, Wait: time.Until(notBefore), Reason: why})
 	if err == nil {
 		err = c.engines.NATS.Publish(c.names.Returned(s.Sender), data)
 	}

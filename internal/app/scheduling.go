@@ -97,9 +97,10 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 	if s.lease, err = lease.Open(ctx, c.streams, c.names, "scheduler", holder, c.cfg.Log); err != nil {
 		return nil, err
 	}
+	s.lease.Fit = func() bool { return c.clock.Check(time.Now()) == nil }
 	s.scheduler = scheduler.New(scheduler.Config{
 		NATS: c.engines.NATS, Names: c.names, Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Commits: c.commits, Tally: s.tally,
-		Dead: s.dead, Witness: s.witness, Tracer: c.tracer, Log: c.cfg.Log, Kill: c.cfg.Kill,
+		Dead: s.dead, Witness: s.witness, Clock: c.clock, Tracer: c.tracer, Log: c.cfg.Log, Kill: c.cfg.Kill,
 	})
 	if s.desk, err = s.ingest(ctx); err != nil {
 		return nil, err
@@ -137,6 +138,7 @@ func (s *side) lead(ctx context.Context) error {
 	g.Go(func() error { projector.Run(ctx); return nil })
 	g.Go(func() error { return onNewEpoch(ctx, projector, leader.Lost) })
 	g.Go(func() error { return blind(ctx, projector) })
+	g.Go(func() error { return s.clock.Until(ctx, false) })
 	g.Go(func() error { return s.derive(ctx, leader, out, flows) })
 	g.Go(func() error { return flows.Run(ctx) })
 	g.Go(func() error { out.Run(ctx); return nil })

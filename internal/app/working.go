@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/channel"
@@ -36,17 +35,31 @@ func (c *core) work() (*deliver.Stats, error) {
 		Life: life, Gate: c.gate, Commits: c.commits, Defs: cache, Flows: errand.NewReader(c.runs, cache, c.defs, c.facts), Platform: platforms.of, Account: c.secrets.account, Effects: c, Uses: c.uses, Lane: c,
 		Tracer: c.tracer, Log: c.cfg.Log, Name: c.name(), Stats: &deliver.Stats{}, Kill: c.cfg.Kill,
 	}
-	srv := queue.NewServer(c.engines.Redis.Queue, c.cfg.Prefix, c.cfg.Concurrency, w, c.cfg.Log)
-	if err := srv.Start(); err != nil {
-		end()
-		return nil, err
-	}
-	var once sync.Once
-	c.onStop("worker", func(stop context.Context) error {
-		once.Do(func() { drain(stop, srv); end() })
-		return nil
+	c.onStop("deliveries", func(context.Context) error { end(); return nil })
+	c.run("worker", func(ctx context.Context) error {
+		return c.take(ctx, func() *queue.Server {
+			return queue.NewServer(c.engines.Redis.Queue, c.cfg.Prefix, c.cfg.Concurrency, w, c.cfg.Log)
+		})
 	})
 	return w.Stats, c.count(w.Stats)
+}
+
+// take takes envelopes while this process' clock may be believed, until ctx
+// ends. One whose clock is off would only give them back, sooner than others
+// can take them; and by its clock it would find the leases of all others run out.
+func (c *core) take(ctx context.Context, server func() *queue.Server) error {
+	for ctx.Err() == nil {
+		if err := c.clock.Until(ctx, true); err != nil || ctx.Err() != nil {
+			return err
+		}
+		srv := server()
+		if err := srv.Start(); err != nil {
+			return err
+		}
+		_ = c.clock.Until(ctx, false) // the clock's own room says why
+		drain(srv)
+	}
+	return nil
 }
 
 // platforms are where messages go, by channel.
@@ -87,13 +100,12 @@ func (c *core) count(s *deliver.Stats) error {
 	)
 }
 
-// drain lets envelopes at work end, at most as long as the stop may take.
-func drain(ctx context.Context, srv *queue.Server) {
+// drain lets envelopes at work end.
+func drain(srv *queue.Server) {
 	done := make(chan struct{})
 	go func() { srv.Stop(); close(done) }()
 	select {
 	case <-done:
-	case <-ctx.Done():
 	case <-time.After(queue.ShutdownTimeout + time.Second):
 	}
 }

@@ -49,7 +49,7 @@ func rooms() map[string]level {
 		"internal/run": way, "internal/steering": way, "internal/rehearsal": way,
 
 		"internal/channel/meta": adapter, "internal/channel/wire": adapter, "internal/channel/twilio": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
-		"internal/outcome": way,
+		"internal/outcome": way, "internal/clock": way,
 
 		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,
 		"internal/console": adapter, "internal/sandbox": adapter, "internal/health": adapter,

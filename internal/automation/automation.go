@@ -28,6 +28,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/flow"
+	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/ingest"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/killpoint"
@@ -106,6 +107,7 @@ type Config struct {
 	Log      *slog.Logger
 	Now      func() time.Time // nil: time.Now
 	Kill     *killpoint.Plan  // nil: at no point
+	Clock    gate.Clock       // nil: what Now says is believed
 }
 
 // Driver carries flows out for as long as one leads. See New.

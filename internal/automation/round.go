@@ -58,6 +58,15 @@ func (d *Driver) Run(ctx context.Context) error {
 	return err
 }
 
+// believed is the time, unless nobody knows it: then nothing is due.
+func (d *Driver) believed() (time.Time, error) {
+	now := d.Now()
+	if d.Clock == nil {
+		return now, nil
+	}
+	return now, d.Clock.Check(now)
+}
+
 // rounds makes rounds until ctx ends.
 func (d *Driver) rounds(ctx context.Context, events <-chan stream.Message) error {
 	t := time.NewTicker(tick)
@@ -139,7 +148,10 @@ func (d *Driver) gather(ctx context.Context, events <-chan stream.Message, r *ro
 		r.missed, r.then = missed, then
 	}
 	r.inbox = append(r.inbox, d.inbox.take(maxRound-len(r.inbox))...)
-	upTo := d.Now()
+	upTo, err := d.believed()
+	if err != nil {
+		return err
+	}
 	if d.heard.asOf.Before(upTo) {
 		upTo = d.heard.asOf
 	}

@@ -70,8 +70,12 @@ func (d *Driver) waves(ctx context.Context, all []*news, depth int) error {
 		if len(all) == 0 {
 			return nil
 		}
+		now, err := d.believed()
+		if err != nil {
+			return err
+		}
 		w := &wave{
-			d: d, depth: depth, now: d.Now(), people: newPeople(d), runs: map[flow.ID]*held{}, of: map[run.Whom][]flow.ID{},
+			d: d, depth: depth, now: now, people: newPeople(d), runs: map[flow.ID]*held{}, of: map[run.Whom][]flow.ID{},
 			memories: map[run.Whom]*memory{}, read: map[run.Whom]bool{}, fresh: fresh,
 		}
 		again, err := w.pass(ctx, all)

@@ -78,6 +78,15 @@ func identity(s *jetstream.StreamInfo) string {
 	return s.Config.Name + "@" + s.Created.UTC().Format(time.RFC3339Nano)
 }
 
+// Time returns what the clock of the server shows that leads the stream.
+func (s *Store) Time(ctx context.Context) (time.Time, error) {
+	st, err := s.js.Stream(ctx, s.names.FactsStream())
+	if err != nil {
+		return time.Time{}, fmt.Errorf("facts: %w", err)
+	}
+	return st.CachedInfo().TimeStamp, nil
+}
+
 // Close stops listening.
 func (s *Store) Close() error { return s.sub.Unsubscribe() }
 

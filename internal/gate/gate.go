@@ -6,6 +6,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -32,9 +33,14 @@ type Rules struct {
 // NewRules returns what judges by a rulebook.
 func NewRules(book *policy.Rulebook) Rules { return Rules{book: book, zones: NewZones()} }
 
+// Clock tells whether this process' clock may be believed at a moment.
+type Clock interface{ Check(now time.Time) error }
+
 // Gate judges jobs by its Rules and what the engines know.
 type Gate struct {
 	Rules
+	Clock Clock // nil: whoever asks looks after its clock itself
+
 	rdb  redis.UniversalClient
 	keys facts.Keys
 	view *facts.View
@@ -84,15 +90,29 @@ type Decision struct {
 // Retry is how long a job that was given back for no reason of its own waits.
 const Retry = time.Second
 
+// ErrClock says that this process' clock can't be believed, so that nobody
+// knows which windows are open.
+var ErrClock = errors.New("no moment can be judged")
+
 // Look reads what Judge needs for the contacts of one source. A flow's is
-// paused and closed with all of its flow.
+// paused and closed with all of its flow. The moment that is judged next is one
+// of a clock that is believed.
 func (g *Gate) Look(ctx context.Context, s job.Source, keys []job.Key) (facts.Look, error) {
-	return g.view.Look(ctx, s.Sender, s.Whole().Name, keys)
+	l, err := g.view.Look(ctx, s.Sender, s.Whole().Name, keys)
+	if err == nil && g.Clock != nil { // after the round trip, during which it may have been set
+		if off := g.Clock.Check(time.Now()); off != nil {
+			return facts.Look{}, fmt.Errorf("%w: %w", ErrClock, off)
+		}
+	}
+	return l, err
 }
 
 // Blind returns the reason for holding everything after Look failed.
 func Blind(err error) reason.Code {
-	if errors.Is(err, facts.ErrRebuilding) {
+	switch {
+	case errors.Is(err, ErrClock):
+		return reason.ClockUncertain
+	case errors.Is(err, facts.ErrRebuilding):
 		return reason.Rebuilding
 	}
 	return reason.FactsUnavailable

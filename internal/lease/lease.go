@@ -56,6 +56,8 @@ type Lease struct {
 	log    *slog.Logger
 
 	renewed atomic.Pointer[time.Time] // when the last renewal that was acknowledged began, monotonic; nil: does not lead
+
+	Fit func() bool // whether this process may begin to lead now; nil: it always may
 }
 
 // Config returns the settings of the bucket of leases.
@@ -95,7 +97,7 @@ func (l *Lease) Run(ctx context.Context, lead func(context.Context) error) error
 	defer tick.Stop()
 	for {
 		last = l.observe(ctx, last)
-		if l.free(last) && !time.Now().Before(again) {
+		if l.free(last) && !time.Now().Before(again) && (l.Fit == nil || l.Fit()) {
 			if held, ok := l.take(ctx, last); ok {
 				var err error
 				if last, err = l.term(ctx, held, lead); err != nil {

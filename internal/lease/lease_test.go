@@ -119,9 +119,11 @@ type process struct {
 	done  chan struct{}
 }
 
-func run(s *shelf, holder string) *process {
+func run(s *shelf, holder string) *process { return runFit(s, holder, nil) }
+
+func runFit(s *shelf, holder string, fit func() bool) *process {
 	p := &process{door: door{shelf: s}, done: make(chan struct{})}
-	l := &Lease{kv: &p.door, key: "k", holder: holder, log: slog.New(slog.DiscardHandler)}
+	l := &Lease{kv: &p.door, key: "k", holder: holder, log: slog.New(slog.DiscardHandler), Fit: fit}
 	p.lease = l
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = func() { cancel(); <-p.done }
@@ -180,6 +182,32 @@ func TestOneLeads(t *testing.T) {
 			t.Errorf("a gave it back, yet b leads: %v", b.leading())
 		}
 		b.stop()
+	})
+}
+
+// Who is not fit leaves the lease to others, and takes it once it is.
+func TestWhoIsNotFitDoesNotLead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var fit atomic.Bool
+		s := &shelf{}
+		a := runFit(s, "a", fit.Load)
+		after(time.Minute)
+		if a.leading() {
+			t.Fatal("it leads though it is not fit")
+		}
+		b := run(s, "b")
+		after(look)
+		if !b.leading() {
+			t.Error("another does not lead")
+		}
+		fit.Store(true)
+		b.stop()
+		after(look)
+		if !a.leading() {
+			t.Error("it does not lead though it is fit")
+		}
+		a.stop()
 	})
 }
 

@@ -214,7 +214,7 @@ func (w *worker) SendBatch(context.Context, channel.Account, []channel.Message) 
 
 // GiveBack tells the scheduler.
 func (w *worker) GiveBack(_ context.Context, s job.Source, jobs []job.Ref, notBefore time.Time, why reason.Code) {
-	data, err := json.Marshal(scheduler.Returned{Source: s, Jobs: jobs, NotBefore: notBefore, Reason: why})
+	data, err := json.Marshal(scheduler.Returned{Source: s, Jobs: jobs, Wait: time.Until(notBefore), Reason: why})
 	if err == nil {
 		err = w.Engines.NATS.Publish(w.Names.Returned(s.Sender), data)
 	}

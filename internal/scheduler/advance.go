@@ -30,6 +30,9 @@ type work func(context.Context) error
 // hands. It makes no round trip itself.
 func (l *Leader) look() {
 	now := time.Now()
+	if l.Clock != nil && l.Clock.Check(now) != nil {
+		return // the term ends: nothing is due by a clock that is not believed
+	}
 	l.mu.Lock()
 	all := make([]*active, 0, len(l.active))
 	for _, a := range l.active {

@@ -233,7 +233,7 @@ func (l *Leader) returned(m *nats.Msg) {
 		return
 	}
 	if n := l.laneOf(r.Source.Sender); n != nil {
-		n.GivenBack(r.Source, r.Jobs, r.NotBefore)
+		n.GivenBack(r.Source, r.Jobs, time.Now().Add(r.Wait))
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/deadletter"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/lane"
@@ -44,6 +45,7 @@ type Config struct {
 	Tally     *ledger.Tally
 	Dead      *deadletter.Store
 	Witness   *receipt.Witness // of unknown outcomes
+	Clock     gate.Clock       // nil: whoever leads looks after its clock itself
 	Tracer    trace.Tracer
 	Log       *slog.Logger
 	Kill      *killpoint.Plan // nil: at no point
@@ -89,12 +91,13 @@ func (s *Scheduler) LaneLoads(ctx context.Context, sender string) ([]lane.Load, 
 	return out, nil
 }
 
-// Returned is how a worker gives jobs back.
+// Returned is how a worker gives jobs back. It says how long they are to wait,
+// not until when: that would compare two machines' clocks.
 type Returned struct {
-	Source    job.Source  `json:"source"`
-	Jobs      []job.Ref   `json:"jobs"`
-	NotBefore time.Time   `json:"not_before"`
-	Reason    reason.Code `json:"reason"`
+	Source job.Source    `json:"source"`
+	Jobs   []job.Ref     `json:"jobs"`
+	Wait   time.Duration `json:"wait_ns"`
+	Reason reason.Code   `json:"reason"`
 }
 
 // ignoreChanged drops what only means that somebody was quicker.

@@ -65,6 +65,7 @@ const (
 	CarrierFiltered      Code = "carrier_filtered"
 	OutcomeUnknown       Code = "outcome_unknown"
 	FactsUnavailable     Code = "facts_unavailable"
+	ClockUncertain       Code = "clock_uncertain"
 	Rebuilding           Code = "rebuilding"
 	Internal             Code = "internal"
 )
