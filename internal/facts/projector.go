@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nuid"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/carillon-dev/carillon/internal/clock"
 	"github.com/carillon-dev/carillon/internal/killpoint"
 	"github.com/carillon-dev/carillon/internal/stream"
 	"github.com/carillon-dev/carillon/internal/subject"
@@ -58,6 +59,9 @@ type Projector struct {
 	// been all that was acknowledged until then; set before Run; nil: always.
 	Sure func() bool
 
+	clock clock.Reader
+	redis clock.Span // how far ahead Redis' clock was when it was last asked in this epoch; zero: it was not
+
 	mu       sync.Mutex
 	position uint64    // the watermark that this projector left
 	openedAt time.Time // monotonic; zero while no epoch is open
@@ -69,12 +73,21 @@ type Projector struct {
 func NewProjector(nc *nats.Conn, js jetstream.JetStream, v *View, names subject.Names, watch Watcher, log *slog.Logger) *Projector {
 	return &Projector{
 		nc: nc, js: js, rdb: v.rdb, view: v, keys: v.keys, names: names, watch: watch, log: log,
-		opened: make(chan struct{}), scripts: newProjectorScripts(),
+		opened: make(chan struct{}), scripts: newProjectorScripts(), clock: clock.NewReader(),
 	}
 }
 
 // errElsewhere says that Redis is not as this projector left it.
 var errElsewhere = errors.New("redis is not as this projector left it")
+
+// errJumped says that Redis' clock was set. What stands in Redis in its time,
+// such as the rates of senders, is worth nothing any more: it is begun anew.
+var errJumped = errors.New("the clock of Redis was set")
+
+// redisStep is how far Redis' clock may be set unnoticed: so much of a second's
+// calls may a sender make beyond its rate. No machine that is kept by NTP sets
+// its clock that far once it runs; it is slewed.
+const redisStep = 50 * time.Millisecond
 
 // errAhead says that Redis holds what the stream does not: the stream was
 // restored from a backup.
@@ -112,6 +125,7 @@ func (p *Projector) epoch(ctx context.Context) error {
 		return fmt.Errorf("redis: %w", err)
 	}
 	epoch := p.view.Epoch()
+	p.redis = clock.Span{} // it may be another's
 	from, err := p.begin(ctx, epoch)
 	if err != nil {
 		return err
@@ -196,9 +210,9 @@ func (p *Projector) head(ctx context.Context) (uint64, error) {
 // whom the one who answers doesn't know.
 func (p *Projector) moment(ctx context.Context) (time.Time, uint64, error) {
 	for {
-		now, err := p.rdb.Time(ctx).Result()
+		now, err := p.redisTime(ctx)
 		if err != nil {
-			return now, 0, fmt.Errorf("redis: %w", err)
+			return now, 0, err
 		}
 		head, err := p.head(ctx)
 		if err != nil || p.Sure == nil || p.Sure() {
@@ -210,6 +224,27 @@ func (p *Projector) moment(ctx context.Context) (time.Time, uint64, error) {
 		case <-time.After(beatEvery):
 		}
 	}
+}
+
+// redisTime asks Redis for the time. Where its clock was set since it was last
+// asked in this epoch, everything is begun anew.
+func (p *Projector) redisTime(ctx context.Context) (time.Time, error) {
+	sent := time.Now()
+	now, err := p.rdb.Time(ctx).Result()
+	if err != nil {
+		return now, fmt.Errorf("redis: %w", err)
+	}
+	was := p.redis
+	p.redis = clock.Compare(now, time.Microsecond, p.clock.Instant(sent), p.clock.Instant(time.Now()))
+	if was == (clock.Span{}) || p.redis.Steady(was, redisStep) {
+		return now, nil
+	}
+	by := p.redis.Moved(was)
+	p.redis = clock.Span{}
+	if err := p.wipe(ctx); err != nil {
+		return now, err
+	}
+	return now, fmt.Errorf("%w by %v", errJumped, by.Round(time.Millisecond))
 }
 
 func (p *Projector) step(ctx context.Context, msgs <-chan stream.Message, failed <-chan error) error {

@@ -10,11 +10,13 @@ type projectorScripts struct{ begin, clear, unlink, start, apply, open, beat *re
 func newProjectorScripts() projectorScripts {
 	return projectorScripts{
 		// begin answers with the watermark to go on from, '' where there is
-		// none of stream ARGV[1]. It closes the gate by taking the epoch away,
-		// unless that is ARGV[2]: then another projector keeps it open.
+		// none of stream ARGV[1], or where it has a beat from the future: Redis'
+		// clock was set back while nobody looked. It closes the gate by taking the
+		// epoch away, unless that is ARGV[2]: then another projector keeps it open.
 		begin: redis.NewScript(`
-local m = redis.call('HMGET', KEYS[1], 'stream', 'wm', 'epoch')
-if m[1] ~= ARGV[1] or not m[2] then return '' end
+local m = redis.call('HMGET', KEYS[1], 'stream', 'wm', 'epoch', 'beat')
+local t = redis.call('TIME')
+if m[1] ~= ARGV[1] or not m[2] or m[4] and tonumber(m[4]) > t[1] * 1000000 + t[2] then return '' end
 if m[3] ~= ARGV[2] then redis.call('HDEL', KEYS[1], 'epoch', 'beat') end
 return m[2]`),
 		// clear closes the gate and makes ARGV[1] the one that wipes.

@@ -54,18 +54,21 @@ func Ones(n int) []int {
 // the place of the one behind them. The first one's is not given either where it
 // is further away than the longest wait. The arithmetic is that of rate.Take.
 // A pace below the full one makes each unit that much dearer, and nothing else.
+// Where nobody has vouched for the projection lately, none is given: Redis' clock
+// may have been set since, and the rate stands in its time.
 // Before the epoch opened slots may have been given that nobody remembers, so
 // the first one rests that long (rate.After).
 //
 //	KEYS  meta, rate, slow, budget, pace, the app's pace
-//	ARGV  epoch, cost of a unit (µs), tolerance (µs), longest wait (µs), rest (µs), lead (µs), budget (0: none), day, units…
-//	reply {now, TAT left, place or 0, 1 where the budget is why, cost charged, slot…}, or {} when the epoch is another or the budget is not known
+//	ARGV  epoch, cost of a unit (µs), tolerance (µs), longest wait (µs), rest (µs), lead (µs), budget (0: none), day, beat limit (µs), units…
+//	reply {now, TAT left, place or 0, 1 where the budget is why, cost charged, slot…}, or {} when the epoch is another, the beat is no good or the budget is not known
 func takeScript() *redis.Script {
 	return redis.NewScript(paceLua() + `
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'opened')
-if m[1] ~= ARGV[1] or not m[2] then return {} end
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'opened', 'beat')
+if m[1] ~= ARGV[1] or not m[2] or not m[3] then return {} end
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
+if now < tonumber(m[3]) or now > m[3] + ARGV[9] then return {} end
 local cost, tolerance, wait = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local ask, budget, spent = now + tonumber(ARGV[6]), tonumber(ARGV[7]), 0
 if budget > 0 then
@@ -80,7 +83,7 @@ local tat = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(m[2])
 local first = math.max(ask, tat - tolerance)
 if first - now > wait then return {now, tat, first, 0, cost} end
 local out = {now, 0, 0, 0, cost}
-for i = 9, #ARGV do
+for i = 10, #ARGV do
   local units, slot = tonumber(ARGV[i]), math.max(ask, tat - tolerance)
   if slot - first > wait then out[3] = slot break end
   if budget > 0 and spent + units > budget then out[3] = slot out[4] = 1 break end
@@ -132,7 +135,7 @@ func ChargeOf(s *sender.Spec) rate.Charge {
 // nothing may be sent.
 func (g *Gate) Take(ctx context.Context, a Ask) (Slots, error) {
 	rest := rate.After(0, MaxWait.Microseconds(), a.Charge.Tolerance).TAT
-	args := []any{g.view.Epoch(), a.Charge.Cost, a.Charge.Tolerance, MaxWait.Microseconds(), rest, a.Lead.Microseconds(), a.Budget.Limit, a.Budget.Day.Name}
+	args := []any{g.view.Epoch(), a.Charge.Cost, a.Charge.Tolerance, MaxWait.Microseconds(), rest, a.Lead.Microseconds(), a.Budget.Limit, a.Budget.Day.Name, facts.BeatLimit.Microseconds()}
 	for _, n := range a.Units {
 		args = append(args, n)
 	}

@@ -1,0 +1,78 @@
+package facts
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// shown is a Redis whose clock shows its clients something else.
+type shown struct {
+	hook
+	ahead atomic.Int64
+}
+
+func (s *shown) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if at, ok := cmd.(*redis.TimeCmd); ok && err == nil {
+			at.SetVal(at.Val().Add(time.Duration(s.ahead.Load())))
+		}
+		return err
+	}
+}
+
+// TestRedisClockIsSet begins anew where Redis' clock was set: the rates that
+// stand in Redis are of another time.
+func TestRedisClockIsSet(t *testing.T) {
+	t.Parallel()
+	h, s := open(t), &shown{}
+	h.Redis.Client.AddHook(s)
+	m := h.people(t, 3)
+	p := h.project(t, nil)
+	h.shows(t, m.Seq)
+	for _, ahead := range []time.Duration{time.Hour, 0, -time.Hour, 0, 2 * redisStep, 0} {
+		before := p.opens(t) // it has asked for the time in this epoch
+		noError(t, h.Redis.Client.Set(t.Context(), h.keys.Rate(bakery), 1, 0).Err())
+		s.ahead.Store(int64(ahead))
+		eventually(t, "everything begins anew", func() bool { n, _, _ := p.Opened(); return n > before })
+		if h.Redis.Client.Exists(t.Context(), h.keys.Rate(bakery)).Val() != 0 {
+			t.Errorf("%v ahead: the rates of another time still stand", ahead)
+		}
+	}
+	h.shows(t, m.Seq)
+	h.allThere(t, 3)
+}
+
+// TestRedisClockWasSetBack finds a beat from the future: nobody looked while
+// the clock was set.
+func TestRedisClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	m := h.people(t, 3)
+	p := h.project(t, nil)
+	h.shows(t, m.Seq)
+	p.stop()
+	noError(t, h.Redis.Client.HSet(t.Context(), h.keys.Meta(), "beat", time.Now().Add(time.Hour).UnixMicro()).Err())
+	noError(t, h.Redis.Client.Set(t.Context(), h.keys.Rate(bakery), 1, 0).Err())
+	h.project(t, nil).opens(t)
+	if h.Redis.Client.Exists(t.Context(), h.keys.Rate(bakery)).Val() != 0 {
+		t.Error("the rates of another time still stand")
+	}
+	h.shows(t, m.Seq)
+	h.allThere(t, 3)
+}
+
+func TestTimeIsTheServers(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	before := time.Now()
+	at, err := h.store.Time(t.Context())
+	noError(t, err)
+	if at.Before(before.Add(-time.Second)) || at.After(time.Now().Add(time.Second)) {
+		t.Errorf("NATS says that it is %v", at)
+	}
+}
