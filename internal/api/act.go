@@ -64,8 +64,14 @@ type deed struct {
 
 // act writes into the audit log what is about to be done. A handler calls it
 // once it knows that, and changes nothing before: with an error, nothing at
-// all.
+// all. By a clock that can't be believed nothing is done either: an opt-out of
+// an hour ago would lose against an opt-in since.
 func (s *Server) act(a *answer, r *http.Request, d deed) error {
+	if c := s.Scheduler.Clock; c != nil {
+		if err := c.Check(time.Now()); err != nil {
+			return refuse(http.StatusServiceUnavailable, "nothing was done: "+err.Error()+"; or ask another scheduler")
+		}
+	}
 	e := s.entry(a.route, r)
 	e.Object, e.Sender, e.Details = d.object, d.sender, tidy(d.details)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
