@@ -145,7 +145,13 @@ type run struct {
 	account channel.Account
 	app     string // names whose quota the calls share with other senders; empty: nobody's
 	trace   string
+	looked  time.Time // when facts were first looked at, by a clock that was believed
 }
+
+// now is the time by the clock that was believed when the envelope was looked
+// at, however it was set since: what is recorded now, such as until when a job
+// waits, others read by theirs.
+func (r *run) now() time.Time { return r.looked.Add(time.Since(r.looked)) }
 
 // task is one job of the envelope.
 type task struct {
@@ -160,8 +166,11 @@ type task struct {
 }
 
 // arrives is the latest moment at which the platform gets the message: what
-// is judged then is judged as the platform will.
-func (t *task) arrives() time.Time { return t.slot.Until.Add(rate.WireJitter) }
+// is judged then is judged as the platform will. It is told by the clock that is
+// believed now: when the slot was taken it may have shown something else.
+func (t *task) arrives(now time.Time) time.Time {
+	return now.Add(t.slot.Until.Sub(now)).Add(rate.WireJitter)
+}
 
 // Deliver takes an envelope through the five steps.
 func (w *Worker) Deliver(ctx context.Context, e job.Envelope) {
@@ -269,6 +278,7 @@ func (r *run) peek(ctx context.Context, refs []job.Ref) []*task {
 		return nil
 	}
 	now := time.Now()
+	r.looked = now
 	var tasks []*task
 	var settle []*ledger.Append
 	var back []job.Ref
@@ -339,7 +349,7 @@ func (r *run) slots(ctx context.Context, c rate.Charge, together bool, tasks []*
 // take takes slots, and what they count from the sender's budget of the day.
 func (r *run) take(ctx context.Context, ask *gate.Ask) (gate.Slots, error) {
 	var err error
-	if ask.Budget, err = r.Gate.Budget(r.sender, time.Now()); err != nil {
+	if ask.Budget, err = r.Gate.Budget(r.sender, r.now()); err != nil {
 		return gate.Slots{}, err
 	}
 	return r.Gate.Take(ctx, *ask)
@@ -392,7 +402,7 @@ func (r *run) claim(ctx context.Context, tasks []*task) []*task {
 	if tasks = r.use(ctx, tasks); len(tasks) == 0 {
 		return nil
 	}
-	now := time.Now()
+	now := r.now()
 	entries := make([]*ledger.Append, len(tasks))
 	for i, t := range tasks {
 		t.claimed = now
@@ -440,7 +450,7 @@ func (r *run) recheck(ctx context.Context, tasks []*task) []*task {
 			t.decision = gate.Decision{}
 			t.decision.Verdict.Reason = gate.Blind(err)
 		} else {
-			t.decision = r.Gate.Judge(look.Until(t.ref.Ends), i, r.plan, r.sender, t.arrives())
+			t.decision = r.Gate.Judge(look.Until(t.ref.Ends), i, r.plan, r.sender, t.arrives(time.Now()))
 		}
 		if t.decision.Do == gate.Send && r.sender.Units(t.decision.Says.Text) > t.units { // its values changed: it asks for more
 			t.decision = gate.Decision{Facts: t.decision.Facts, Verdict: policy.Verdict{Reason: reason.RateCapped}}
@@ -469,7 +479,7 @@ func (r *run) refuse(tasks []*task) {
 	if len(tasks) == 0 {
 		return
 	}
-	now := time.Now()
+	now := r.now()
 	entries := make([]*ledger.Append, len(tasks))
 	for i, t := range tasks {
 		rec, _ := ofDecision(t.decision, job.Claimed, now)
@@ -602,7 +612,7 @@ func wireType(rule, tag string, body *content.Body) (messagingType, onWire strin
 
 // settle records what a call said of its messages, and does what it asks for.
 func (r *run) settle(ctx context.Context, tasks []*task, results []channel.Result) {
-	now := time.Now()
+	now := r.now()
 	entries := make([]*ledger.Append, len(tasks))
 	for i, t := range tasks {
 		if results[i].Outcome == channel.Refused {

@@ -29,7 +29,7 @@ func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Resu
 		}
 		switch res.Action {
 		case channel.OptOut:
-			if err := r.Effects.OptOut(ctx, r.source.Sender, tasks[i].decision.Address, time.Now()); err != nil {
+			if err := r.Effects.OptOut(ctx, r.source.Sender, tasks[i].decision.Address, r.now()); err != nil {
 				r.Log.ErrorContext(ctx, "an opt-out that the platform told of could not be recorded", "job", r.source.Job(tasks[i].ref.Contact).String(), "error", err)
 			}
 		case channel.SlowSender:
@@ -65,7 +65,7 @@ func (r *run) effects(ctx context.Context, tasks []*task, results []channel.Resu
 // whether or not this succeeds.
 func (r *run) learned(ctx context.Context, tasks []*task, results []channel.Result) {
 	var us []contact.Update
-	now := time.Now()
+	now := r.now()
 	for i, res := range results {
 		u := contact.Update{Address: tasks[i].decision.Address}
 		switch {
@@ -98,7 +98,7 @@ func (r *run) strike(ctx context.Context, n int) {
 	case err != nil:
 		r.Log.WarnContext(ctx, "a strike could not be counted", "sender", r.source.Sender, "error", err)
 	case total >= MaxStrikes && total-n < MaxStrikes:
-		r.pause(ctx, time.Now(), reason.ContactCapped, fmt.Sprintf("the platform asked to send fewer tagged messages to %d contacts within a day", total))
+		r.pause(ctx, r.now(), reason.ContactCapped, fmt.Sprintf("the platform asked to send fewer tagged messages to %d contacts within a day", total))
 	}
 }
 

@@ -36,7 +36,7 @@ func (r *run) use(ctx context.Context, tasks []*task) []*task {
 			r.Log.WarnContext(ctx, "a permission that serves once could not be claimed; the job goes back", "job", r.source.Job(t.ref.Contact).String(), "error", errs[i])
 			back = append(back, t.ref)
 		case owners[i] != r.source.Job(t.ref.Contact).String():
-			lost = append(lost, r.append(t.ref, usedBy(owners[i], t, time.Now()), t.ref.Seq))
+			lost = append(lost, r.append(t.ref, usedBy(owners[i], t, r.now()), t.ref.Seq))
 		default:
 			t.used = t.decision.Uses.ID
 			mine = append(mine, t)
