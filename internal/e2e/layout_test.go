@@ -126,8 +126,12 @@ func (l *layout) worker() *sideProcess {
 // start starts a process, again after it ended.
 func (l *layout) start(s *sideProcess) {
 	l.t.Helper()
-	s.child = spawn(l.t, l.environ(s.kind), built.path(l.t, s.kind), s.args...)
-	c := s.child
+	l.tend(s, spawn(l.t, l.environ(s.kind), built.path(l.t, s.kind), s.args...))
+}
+
+// tend ends a process with the test, which tells what it said.
+func (l *layout) tend(s *sideProcess, c *child) {
+	s.child = c
 	l.t.Cleanup(func() {
 		if c.running() {
 			_ = c.cmd.Process.Signal(syscall.SIGCONT) // it may have been paused
