@@ -19,6 +19,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/gate"
 	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/ledger"
+	"github.com/carillon-dev/carillon/internal/memory"
 	"github.com/carillon-dev/carillon/internal/role"
 	"github.com/carillon-dev/carillon/internal/run"
 	"github.com/carillon-dev/carillon/internal/scheduler"
@@ -74,6 +75,13 @@ func open(ctx context.Context, cfg Config, r role.Role) (*core, error) {
 	cfg.Log.InfoContext(ctx, "messages are judged by a rulebook", "rulebook", book.Name, "sha256", book.Digest)
 	if cfg.Kill != nil {
 		cfg.Log.WarnContext(ctx, "this process is to kill itself at a point of its code; this is for tests alone", "at", cfg.Kill.String())
+	}
+	share := memory.Whole
+	if cfg.RedisURL == "" {
+		share = memory.Shared
+	}
+	if limit := memory.Keep(os.DirFS("/"), share); limit > 0 {
+		cfg.Log.InfoContext(ctx, "memory is kept within what was granted; GOMEMLIMIT would say otherwise", "bytes", limit)
 	}
 	c := &core{stack: newStack(), cfg: cfg, rulebook: book, role: r}
 	if err := c.open(ctx); err != nil {

@@ -34,7 +34,7 @@ func rooms() map[string]level {
 		"examples": public, // data, no rules
 
 		"internal/job": noun, "internal/rate": noun, "internal/sender": noun, "internal/contact": noun,
-		"internal/broadcast": noun, "internal/subject": noun, "internal/role": noun, "internal/secret": noun, "internal/config": noun, "internal/killpoint": noun,
+		"internal/broadcast": noun, "internal/subject": noun, "internal/role": noun, "internal/secret": noun, "internal/config": noun, "internal/killpoint": noun, "internal/memory": noun,
 		"internal/limit": noun, "internal/event": noun, "internal/hook": noun, "internal/segment": noun, "internal/tendlc": noun,
 		"internal/endpoint": noun, "internal/content": noun, "internal/message": noun, "internal/flow": noun, "internal/flow/schema": noun, "internal/expression": noun, "internal/plan": noun,
 		"internal/model":   noun, // for tests, see kits

@@ -58,7 +58,6 @@ func TestHooksWithoutEngines(t *testing.T) {
 		"---\nkind: Hook\nid: shop\ntype: meta\nsecrets: [env:HOOK_SECRET]\nverify_token: env:HOOK_TOKEN\n")); err != nil {
 		t.Fatal(err)
 	}
-	const platformWaits = 5 * time.Second
 	if status, took := p.call(writes("1", "hello")); status != 200 || took > platformWaits {
 		t.Fatalf("with both: %d after %v", status, took)
 	}
