@@ -7,6 +7,7 @@
 package cable
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -44,7 +45,7 @@ func Lay(t testing.TB, to string) *Cable {
 				return
 			}
 			if err == nil {
-				all.Go(func() { c.join(conn) })
+				all.Go(func() { c.join(t.Context(), conn) })
 			}
 		}
 	})
@@ -82,14 +83,15 @@ func (c *Cable) Mend() {
 }
 
 // join carries one connection both ways until an end closes it.
-func (c *Cable) join(near net.Conn) {
+func (c *Cable) join(ctx context.Context, near net.Conn) {
 	defer near.Close()
 	if !c.holds(near) {
 		return
 	}
 	defer c.drops(near)
 	c.passes()
-	far, err := net.Dial("tcp", c.to)
+	var d net.Dialer
+	far, err := d.DialContext(ctx, "tcp", c.to)
 	if err != nil {
 		return
 	}
