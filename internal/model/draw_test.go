@@ -159,7 +159,7 @@ func alphabet(mask uint64) (kinds [4][]model.Action) {
 		}
 	}
 	jobs := model.Jobs
-	if coin() || coin() {
+	if mask>>40%4 != 0 {
 		jobs = 1
 	}
 	add(work, model.Release, jobs)

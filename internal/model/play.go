@@ -134,7 +134,7 @@ func (w *World) Wind() (Action, bool) {
 	if w.blind {
 		return Action{Op: Sight}, true
 	}
-	if a, ok := w.first(Contacts, Force); ok {
+	if a, ok := w.first(Force); ok {
 		return a, true
 	}
 	for i := range w.workers {
@@ -142,13 +142,13 @@ func (w *World) Wind() (Action, bool) {
 			return Action{Op: o, N: i}, true
 		}
 	}
-	if a, ok := w.first(Contacts, Ack); ok {
+	if a, ok := w.first(Ack); ok {
 		return a, true
 	}
-	if a, ok := w.first(Sources, Stopped); ok {
+	if a, ok := w.first(Stopped); ok {
 		return a, true
 	}
-	if a, ok := w.first(Sources, Resume); ok {
+	if a, ok := w.first(Resume); ok {
 		return a, true
 	}
 	for j := range Jobs {
@@ -159,9 +159,10 @@ func (w *World) Wind() (Action, bool) {
 	return Action{}, false
 }
 
-// first returns the first of n actions that is possible.
-func (w *World) first(n int, o Op) (Action, bool) {
-	for i := range n {
+// first returns the action for the first contact or source of which it is
+// possible.
+func (w *World) first(o Op) (Action, bool) {
+	for i := range max(Contacts, Sources) {
 		if a := (Action{Op: o, N: i}); w.Can(a) {
 			return a, true
 		}

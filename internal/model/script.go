@@ -42,7 +42,7 @@ const (
 )
 
 // ops is how many there are.
-const ops = Sight + 1
+const ops = int(Sight) + 1
 
 // String is the op's word in a script.
 func (o Op) String() string {
@@ -109,7 +109,7 @@ func (o Op) String() string {
 
 // opOf returns the op of a word in a script.
 func opOf(word string) (Op, bool) {
-	for o := range ops {
+	for o := range Op(ops) {
 		if o.String() == word {
 			return o, true
 		}
