@@ -112,7 +112,7 @@ func TestWarnings(t *testing.T) {
 func TestHolds(t *testing.T) {
 	want := map[Code]bool{
 		SenderPaused: true, OptOutReview: true, TokenCooldown: true, QuietHours: true, RateCapped: true,
-		BudgetSpent: true, ContactCapped: true, FactsUnavailable: true, Rebuilding: true,
+		BudgetSpent: true, ContactCapped: true, FactsUnavailable: true, ClockUncertain: true, Rebuilding: true,
 	}
 	for _, e := range All() {
 		if want[e.Code] != (e.Ending == Held) {
