@@ -48,6 +48,11 @@ type Config struct {
 	NATSInbox string // begins the subjects of answers; "" is _INBOX, which every user of the account shares
 	NATSSync  string // "always": the operator's word that every server syncs every write
 
+	// For making a store out of a backup, beside the one that serves.
+	Store    string // the embedded server's directory in Data; "" is nats
+	Unsynced bool   // the embedded server syncs by and by: what is not whole at the end is thrown away
+	NATSOnly bool   // no Redis is started or asked
+
 	Log          *slog.Logger  // nil discards; takes the Redis library's own log too, which is one for the process
 	StartTimeout time.Duration // for each engine to answer; 0 means 20 s
 	StopTimeout  time.Duration // for all of Stop; 0 means 10 s
@@ -140,7 +145,7 @@ func (e *Engines) unwind(limit time.Duration) error {
 // engines elsewhere there is nothing to guard, and a worker may run on a
 // read-only file system.
 func (e *Engines) lock(_ context.Context, c Config) error {
-	if c.NATSURL != "" && c.RedisURL != "" {
+	if c.NATSURL != "" && (c.RedisURL != "" || c.NATSOnly) {
 		return nil
 	}
 	l, err := lockDir(c.Data)
@@ -163,7 +168,7 @@ func (e *Engines) startNATS(ctx context.Context, c Config) error {
 	var err error
 	where := redactNATS(c.NATSURL)
 	if c.NATSURL == "" {
-		s, err := embedNATS(filepath.Join(c.Data, "nats"), c.StartTimeout, c.Log)
+		s, err := embedNATS(filepath.Join(c.Data, c.Store), !c.Unsynced, c.StartTimeout, c.Log)
 		if s != nil {
 			e.embedded = s
 			e.onStop("embedded nats", s.stop)
@@ -196,6 +201,9 @@ func (e *Engines) startNATS(ctx context.Context, c Config) error {
 }
 
 func (e *Engines) startRedis(ctx context.Context, c Config) error {
+	if c.NATSOnly {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.StartTimeout)
 	defer cancel()
 	if c.RedisURL == "" {
@@ -234,6 +242,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.StartTimeout == 0 {
 		c.StartTimeout = defaultStartTimeout
+	}
+	if c.Store == "" {
+		c.Store = "nats"
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = defaultStopTimeout

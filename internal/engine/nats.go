@@ -34,11 +34,11 @@ type embeddedNATS struct {
 
 // embedNATS starts a server with its streams in dir. When it returns a server
 // along with an error, that server is to be stopped.
-func embedNATS(dir string, ready time.Duration, log *slog.Logger) (*embeddedNATS, error) {
+func embedNATS(dir string, sync bool, ready time.Duration, log *slog.Logger) (*embeddedNATS, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	s, err := server.NewServer(embeddedOptions(dir))
+	s, err := server.NewServer(embeddedOptions(dir, sync))
 	if err != nil {
 		return nil, fmt.Errorf("embedded nats in %s: %w", dir, cause(err))
 	}
@@ -58,7 +58,7 @@ func embedNATS(dir string, ready time.Duration, log *slog.Logger) (*embeddedNATS
 // embeddedOptions leaves the store's size to the server: it takes three
 // quarters of what the disk has left, refusing writes beyond it, where a disk
 // that is really full would freeze a stream until the next start.
-func embeddedOptions(dir string) *server.Options {
+func embeddedOptions(dir string, sync bool) *server.Options {
 	return &server.Options{
 		ServerName:             "carillon",
 		DontListen:             true,
@@ -68,7 +68,7 @@ func embeddedOptions(dir string) *server.Options {
 		StoreDir:               dir,
 		// The default syncs every two minutes: a power failure would take
 		// back claims whose messages have been sent.
-		SyncAlways: true,
+		SyncAlways: sync,
 	}
 }
 
