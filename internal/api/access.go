@@ -93,6 +93,8 @@ func (s *Server) within(to reach, r *http.Request) error {
 		if id, err := job.ParseID(r.PathValue("job")); err == nil && !caller.Sees(id.Sender) {
 			return fmt.Errorf("job %s: %w", id, story.ErrUnknownJob)
 		}
+	case toAll:
+		return refuse(http.StatusForbidden, fmt.Sprintf("this is about all senders, and the token %q is for %s alone", caller.Name, strings.Join(caller.Senders, ", ")))
 	case toNobody, toSeveral:
 	}
 	return nil

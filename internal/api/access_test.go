@@ -26,6 +26,7 @@ const (
 	undefined = "undefined" // 422, as for a sender that is not defined
 	refused   = "refused"   // 200, with a refusal
 	outside   = "outside"   // 403, the same whether the sender exists or not
+	unscoped  = "unscoped"  // 403 for every token that has a scope
 )
 
 // try is one request about a sender, and what it takes. Words in capitals are
@@ -95,6 +96,7 @@ func tries() map[string]try {
 		"POST /v1/flows/{id}/delete":            {operator, hidden, "/v1/flows/flow-SENDER/delete", `{"dry_run":true}`},
 		"POST /v1/flows/{id}/stop":              {operator, hidden, "/v1/flows/flow-SENDER/stop", `{"all":true}`},
 		"GET /v1/log":                           {admin, lacks, "/v1/log?sender=SENDER", ""},
+		"GET /v1/backup":                        {admin, unscoped, "/v1/backup", ""},
 		"GET /v1/hooks":                         {viewer, lacks, "/v1/hooks", ""},
 		"GET /v1/tokens":                        {admin, lacks, "/v1/tokens", ""},
 		"POST /v1/tokens":                       {admin, hidden, "/v1/tokens", `{"name":"x","role":"viewer","senders":["SENDER"]}`},
@@ -223,6 +225,10 @@ func (d *district) tryRole(t *testing.T, name string, try try, role access.Role)
 				need = tries()[op].need // the route's is asked for first
 			}
 			if status != http.StatusForbidden || !strings.Contains(string(body), " takes the role "+string(need)) {
+				t.Error(at)
+			}
+		case try.scope == unscoped && kind != "without a scope":
+			if status != http.StatusForbidden || !strings.Contains(string(body), "this is about all senders") {
 				t.Error(at)
 			}
 		case kind == "out of scope" && try.scope != forAll:

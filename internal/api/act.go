@@ -14,11 +14,13 @@ import (
 	"github.com/carillon-dev/carillon/internal/journal"
 )
 
-// verbs are what the log calls the routes that change something, by path. A
-// POST that is not here only reads.
+// verbs are what the log calls the routes that change something, by path, and
+// the one that takes everything away in a copy. A POST that is not here only
+// reads.
 func verbs() map[string]string {
 	return map[string]string{
 		"/v1/apply":                  "apply",
+		backupPath:                   "backup",
 		"/v1/senders/{id}/pause":     "pause-sender",
 		"/v1/senders/{id}/resume":    "resume-sender",
 		importPath:                   "import",
@@ -49,7 +51,7 @@ func verbs() map[string]string {
 
 // verb is what the log calls a request for a route.
 func (rt route) verb() string {
-	if v := verbs()[rt.path]; v != "" && rt.method == http.MethodPost {
+	if v := verbs()[rt.path]; v != "" && (rt.method == http.MethodPost || rt.path == backupPath) {
 		return v
 	}
 	return "read"

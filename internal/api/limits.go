@@ -97,7 +97,7 @@ func household(a netip.Addr) string {
 // isHeavy tells the routes whose work grows with what is stored.
 func (rt route) isHeavy() bool {
 	switch rt.path {
-	case "/v1/broadcasts/{id}/audit", "/v1/broadcasts/{id}/forecast", "/v1/policy/diff", "/v1/contacts", "/v1/dead", "/v1/dead/redrive", "/v1/dead/discard", logPath:
+	case "/v1/broadcasts/{id}/audit", "/v1/broadcasts/{id}/forecast", "/v1/policy/diff", "/v1/contacts", "/v1/dead", "/v1/dead/redrive", "/v1/dead/discard", logPath, backupPath:
 		return true
 	}
 	return false

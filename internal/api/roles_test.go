@@ -24,7 +24,7 @@ func rolesTable() string {
 	b.WriteString("| request | viewer | operator | admin | scope |\n|---|---|---|---|---|\n")
 	scopes := map[reach]string{
 		toNobody: "none", toSender: "the sender of the path", toBroadcast: "the broadcast's sender", toJob: "the job's sender",
-		toQuery: "the sender of the query", toEndpoint: "all senders of the endpoint", toFlow: "all senders of the flow; auto is every sender", toRun: "the same, of the run's flow", toSeveral: "leaves out, or refuses, what is not in it",
+		toQuery: "the sender of the query", toEndpoint: "all senders of the endpoint", toFlow: "all senders of the flow; auto is every sender", toRun: "the same, of the run's flow", toAll: "a token without one alone", toSeveral: "leaves out, or refuses, what is not in it",
 	}
 	for _, rt := range (&Server{}).routes() {
 		if rt.role == "" {

@@ -14,6 +14,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -67,6 +68,7 @@ type Config struct {
 	Access     *access.Store // everybody else's
 	Journal    *journal.Journal
 	Keys       *idempotency.Store
+	Backup     func(context.Context, io.Writer) error // copies the installation
 	Hooks      *webhook.Receiver
 	Rate       int // requests a second of one token, 1 to 100,000
 	Tracer     trace.Tracer
@@ -93,7 +95,7 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("api: no token: without one anybody could send")
 	}
 	if c.Defs == nil || c.Facts == nil || c.Ready == nil || c.Consent == nil || c.Desk == nil || c.CRM == nil || c.Scheduler == nil || c.Auditor == nil ||
-		c.Dead == nil || c.Teller == nil || c.Feed == nil || c.Outlets == nil || c.Labels == nil || c.Steering == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.HookSecret == nil || c.Access == nil || c.Journal == nil || c.Keys == nil || c.Hooks == nil ||
+		c.Dead == nil || c.Teller == nil || c.Feed == nil || c.Outlets == nil || c.Labels == nil || c.Steering == nil || c.Tally == nil || c.Gate == nil || c.Tracer == nil || c.Log == nil || c.Credential == nil || c.HookSecret == nil || c.Access == nil || c.Journal == nil || c.Keys == nil || c.Hooks == nil || c.Backup == nil ||
 		c.Rate < 1 || c.Policy == (client.Policy{}) {
 		return nil, errors.New("api: a room is missing in its configuration")
 	}
@@ -129,6 +131,7 @@ const (
 	toEndpoint               // {id} is an endpoint's
 	toFlow                   // {id} is a flow's
 	toRun                    // {run} is a flow's run
+	toAll                    // it is about all senders: a token for some of them is refused
 	toSeveral                // the handler passes over, or refuses, what is out of scope
 )
 
@@ -193,6 +196,7 @@ func (s *Server) routes() []route {
 		{post, "/v1/flows/{id}/stop", nil, operator, toFlow, s.stopRuns},
 		{get, "/v1/runs/{run}", nil, viewer, toRun, s.oneRun},
 		{get, logPath, []string{"after", "since", "until", "caller", "sender", "verb", "limit"}, admin, toSeveral, s.log},
+		{get, backupPath, nil, admin, toAll, s.backup},
 		{get, "/v1/hooks", nil, viewer, toSeveral, s.hooks},
 		{get, "/v1/tokens", nil, admin, toSeveral, s.tokens},
 		{post, "/v1/tokens", nil, admin, toSeveral, s.createToken},

@@ -117,6 +117,9 @@ func (w *witness) check(r *http.Request, t *tee, cut bool) error {
 		return fmt.Errorf("the document has no content type %q", kind)
 	}
 	schema := media["schema"].(map[string]any)
+	if kind == "application/x-tar" {
+		return nil // whoever takes it checks it
+	}
 	if kind != "application/x-ndjson" {
 		return w.validate(schema, t.body.Bytes(), "answer")
 	}

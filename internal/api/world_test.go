@@ -20,6 +20,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/api"
 	"github.com/carillon-dev/carillon/internal/audience"
 	"github.com/carillon-dev/carillon/internal/audit"
+	"github.com/carillon-dev/carillon/internal/backup"
 	"github.com/carillon-dev/carillon/internal/consent"
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/crm"
@@ -214,6 +215,7 @@ func (h *house) build(ctx context.Context, e *engine.Engines, wg *sync.WaitGroup
 		Teller: &story.Teller{Defs: defs, Facts: h.facts, Audiences: audiences, Ledger: h.ledger, Gate: g, Witness: h.witness, Runs: runs, Programs: h.known, Says: errand.NewReader(runs, h.known, defs, h.facts)}, Feed: &outcome.Feed{JS: e.JetStream, Ledger: h.ledger}, Outlets: outlets, Labels: labels,
 		Tally: h.tally, Gate: g, Policy: client.Policy{Rulebook: "built-in", Digest: "0123456789ab"}, Token: token, Access: h.access,
 		Journal: h.journal, Keys: h.keys, Hooks: h.hooks, Rate: 100_000, Tracer: tracer, Log: log,
+		Backup:     backup.Source{JS: e.JetStream, Names: names, Key: "fingerprint", By: "a test"}.Write,
 		HookSecret: func(ref string) error { _, err := hookSecret(ref); return err },
 		Credential: func(ref string) error {
 			if strings.Contains(ref, "MISSING") {

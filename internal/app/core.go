@@ -55,6 +55,7 @@ type core struct {
 	secrets  secrets
 	called   secrets                  // of hooks: who calls them
 	begun    atomic.Bool              // everything is started
+	print    string                   // of the installation's key
 	keyed    func(text string) string // a text's hash under the installation's key
 	token    secret.Text              // of the API; "" before findToken
 }
@@ -105,6 +106,9 @@ func (c *core) open(ctx context.Context) (err error) {
 	if c.metrics, err = telemetry.OpenMetrics(); err != nil {
 		return err
 	}
+	if err := checkDir(cfg); err != nil {
+		return err
+	}
 	if c.engines, err = engine.Start(ctx, engine.Config{
 		Data: cfg.Data, NATSURL: string(cfg.NATSURL), RedisURL: string(cfg.RedisURL), Log: cfg.Log,
 		NATSInbox: c.role.Inbox(c.names), NATSCredentials: cfg.NATSCredentials, NATSNKey: cfg.NATSNKey, NATSSync: cfg.NATSSync,
@@ -127,10 +131,14 @@ func (c *core) rooms(ctx context.Context) error {
 	if c.defs, err = definition.Open(ctx, c.streams, c.names); err != nil {
 		return err
 	}
+	if err := c.checkForm(ctx); err != nil {
+		return err
+	}
 	key, err := c.key(ctx)
 	if err != nil {
 		return err
 	}
+	c.print = contact.NewKeyer(key).Fingerprint()
 	c.keyed = func(text string) string { return keyed(key, text) }
 	if c.facts, err = facts.Open(ctx, nc, c.streams, c.names, contact.NewKeyer(key)); err != nil {
 		return err

@@ -15,12 +15,15 @@ import (
 	"github.com/carillon-dev/carillon/internal/secret"
 )
 
+// keyFile is the key in the data directory, where none is named.
+const keyFile = "installation.key"
+
 // key returns the installation's key. It is made once, with the installation:
 // a second one would know every contact by another name.
 func (c *core) key(ctx context.Context) ([]byte, error) {
 	path := c.cfg.KeyFile
 	if path == "" {
-		path = filepath.Join(c.cfg.Data, "installation.key")
+		path = filepath.Join(c.cfg.Data, keyFile)
 	}
 	bound, err := c.defs.Bound(ctx, "key")
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/api"
 	"github.com/carillon-dev/carillon/internal/audit"
+	"github.com/carillon-dev/carillon/internal/backup"
 	"github.com/carillon-dev/carillon/internal/errand"
 	"github.com/carillon-dev/carillon/internal/idempotency"
 	"github.com/carillon-dev/carillon/internal/journal"
@@ -45,7 +46,8 @@ func (s *side) serve(ctx context.Context) (string, error) {
 		Steering: &steering.Desk{Defs: c.defs, Controls: c.facts, Runs: s.runs, Timers: s.timers, Key: c.facts.Key, Now: time.Now},
 		Tally:    s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: string(c.token), Access: tokens,
 		Journal: log, Keys: keys, Rate: c.cfg.APIRate, Tracer: c.tracer, Log: c.cfg.Log,
-		Hooks: hooks, Listening: listening(c.cfg), Credential: s.credential, HookSecret: c.called.check,
+		Backup: backup.Source{JS: c.engines.JetStream, Names: c.names, Prefix: c.cfg.Prefix, Key: c.print, By: program()}.Write,
+		Hooks:  hooks, Listening: listening(c.cfg), Credential: s.credential, HookSecret: c.called.check,
 	})
 	if err != nil {
 		return "", err

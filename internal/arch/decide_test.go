@@ -51,6 +51,7 @@ func decidedElsewhere() map[string]string {
 		"internal/gate/author.go asks policy.Evaluate":               "the one place that asks for an author, who has no contact yet",
 		"internal/scheduler/forecast.go compares with policy.Send":   "counts verdicts",
 		"internal/api/senders.go names reason.SenderPaused":          "shows the reason that holding by hand has",
+		"internal/backup/settle.go names reason.SenderPaused":        "shows the reason that holding by hand has, of a sender that was restored",
 		"internal/cli/why.go names reason.SenderPaused":              "prints how to resume",
 		"internal/cli/tour.go names reason.WindowClosed":             "picks a dead letter to explain to a newcomer",
 		"internal/ingest/enforce.go names reason.SenderRestricted":   "pauses the sender that the platform blocked, and shows that as the reason",

@@ -36,7 +36,7 @@ func rooms() map[string]level {
 		"internal/job": noun, "internal/rate": noun, "internal/sender": noun, "internal/contact": noun,
 		"internal/broadcast": noun, "internal/subject": noun, "internal/role": noun, "internal/secret": noun, "internal/config": noun, "internal/killpoint": noun, "internal/memory": noun,
 		"internal/limit": noun, "internal/event": noun, "internal/hook": noun, "internal/segment": noun, "internal/tendlc": noun,
-		"internal/endpoint": noun, "internal/content": noun, "internal/message": noun, "internal/flow": noun, "internal/flow/schema": noun, "internal/expression": noun, "internal/plan": noun,
+		"internal/format": noun, "internal/endpoint": noun, "internal/content": noun, "internal/message": noun, "internal/flow": noun, "internal/flow/schema": noun, "internal/expression": noun, "internal/plan": noun,
 		"internal/model":   noun, // for tests, see kits
 		"internal/channel": noun, // the contract alone; those who fulfil it are adapters
 
@@ -46,7 +46,7 @@ func rooms() map[string]level {
 		"internal/audit": way, "internal/story": way, "internal/lease": way, "internal/access": way,
 		"internal/use": way, "internal/errand": way, "internal/journal": way, "internal/idempotency": way, "internal/ingest": way,
 		"internal/webhook": way, "internal/receipt": way, "internal/mapping": way, "internal/crm": way, "internal/label": way,
-		"internal/run": way, "internal/steering": way, "internal/rehearsal": way,
+		"internal/run": way, "internal/backup": way, "internal/steering": way, "internal/rehearsal": way,
 
 		"internal/channel/meta": adapter, "internal/channel/wire": adapter, "internal/channel/twilio": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
 		"internal/outcome": way, "internal/clock": way,

@@ -40,7 +40,7 @@ type session struct {
 func (s *session) commands() []*cobra.Command {
 	return []*cobra.Command{
 		newApplyCommand(s), newContactsCommand(s), newEventsCommand(s), newFlowCommand(s), newBroadcastCommand(s), newAuditCommand(s), newWhyCommand(s), newDeadCommand(s),
-		newOptOutCommand(s), newSenderCommand(s), newEndpointCommand(s), newLogCommand(s), newPolicyCommand(s), newTokenCommand(s), newHookCommand(s), newSandboxCommand(s), newDevCommand(s), newVersionCommand(s),
+		newOptOutCommand(s), newSenderCommand(s), newEndpointCommand(s), newLogCommand(s), newPolicyCommand(s), newTokenCommand(s), newHookCommand(s), newBackupCommand(s), newRestoreCommand(s), newSandboxCommand(s), newDevCommand(s), newVersionCommand(s),
 	}
 }
 

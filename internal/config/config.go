@@ -54,9 +54,11 @@ const (
 	Scheduler Role = 1 << iota
 	Worker
 	Dev
+	Restorer // makes an installation out of a backup
 
 	servers = Scheduler | Dev // who answers the API
-	all     = Scheduler | Worker | Dev
+	running = Scheduler | Worker | Dev
+	all     = running | Restorer
 )
 
 // exposure says where a setting may stand.

@@ -18,7 +18,7 @@ checked at the start, before anything is opened.
 
 The flag and the name in the file are given in the first column. Where it says *secret*, the value may also stand in a file of its own, which the variable
 with ` + "`_FILE`" + `, or the flag or name with ` + "`-file`" + `, names; a value that carries a secret is refused as a flag and in the configuration file, where
-others would read it. The last column says who reads it: S ` + "`scheduler`" + `, W ` + "`worker`" + `, D ` + "`carillon dev`" + `.
+others would read it. The last column says who reads it: S ` + "`scheduler`" + `, W ` + "`worker`" + `, D ` + "`carillon dev`" + `, R ` + "`carillon restore`" + `.
 
 | setting | variable | means | absent | read by |
 |---|---|---|---|---|
@@ -42,7 +42,7 @@ func (r Role) String() string {
 	for _, one := range []struct {
 		role Role
 		name string
-	}{{Scheduler, "S"}, {Worker, "W"}, {Dev, "D"}} {
+	}{{Scheduler, "S"}, {Worker, "W"}, {Dev, "D"}, {Restorer, "R"}} {
 		if r&one.role != 0 {
 			out = append(out, one.name)
 		}

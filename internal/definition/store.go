@@ -90,32 +90,44 @@ func (s *Store) Rebind(ctx context.Context, key, value string) error {
 // Bound returns a value stored once for the installation: "" where none is,
 // to those who may store one; the others wait for it.
 func (s *Store) Bound(ctx context.Context, key string) (value string, err error) {
-	missing := false
-	read := func(ctx context.Context) (found bool, err error) {
-		e, err := s.kv.Get(ctx, "installation."+key)
-		if err == nil {
-			value = string(e.Value())
-		}
-		missing = errors.Is(err, jetstream.ErrKeyNotFound)
-		return !missing && !unanswered(ctx, err), err
+	if s.streams.Create {
+		return s.Noted(ctx, key)
 	}
-	if !s.streams.Create {
-		err = s.streams.Await(ctx, "the installation's "+key, read)
-	} else {
-		for late := time.Now().Add(s.streams.Patience); ; {
-			_, err = read(ctx)
-			if missing {
-				return "", nil
-			}
-			if !unanswered(ctx, err) || !time.Now().Before(late) {
-				break
-			}
-		}
-	}
+	err = s.streams.Await(ctx, "the installation's "+key, func(ctx context.Context) (bool, error) {
+		var found bool
+		value, found, err = s.noted(ctx, key)
+		return found && !unanswered(ctx, err), err
+	})
 	if err != nil {
 		return "", fmt.Errorf("definitions: %s: %w", key, err)
 	}
 	return value, nil
+}
+
+// Noted returns a value stored for the installation, "" where there is none: of
+// what need not be there nobody waits for it.
+func (s *Store) Noted(ctx context.Context, key string) (string, error) {
+	for late := time.Now().Add(s.streams.Patience); ; {
+		value, _, err := s.noted(ctx, key)
+		switch {
+		case err == nil:
+			return value, nil
+		case !unanswered(ctx, err), !time.Now().Before(late):
+			return "", fmt.Errorf("definitions: %s: %w", key, err)
+		}
+	}
+}
+
+// noted asks once. found is false where the answer is that there is nothing.
+func (s *Store) noted(ctx context.Context, key string) (value string, found bool, err error) {
+	e, err := s.kv.Get(ctx, "installation."+key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", true, err
+	}
+	return string(e.Value()), true, nil
 }
 
 // unanswered tells whether nobody answered in the library's time: a stream of

@@ -17,15 +17,17 @@ import (
 // Role is a kind of process.
 type Role string
 
-// The roles. A reader is a person with a tool.
+// The roles. A reader is a person with a tool, a restorer one who makes an
+// installation out of a backup.
 const (
 	Scheduler Role = "scheduler"
 	Worker    Role = "worker"
 	Reader    Role = "reader"
+	Restorer  Role = "restorer"
 )
 
 // All returns every role.
-func All() []Role { return []Role{Scheduler, Worker, Reader} }
+func All() []Role { return []Role{Scheduler, Worker, Reader, Restorer} }
 
 // Rule is something that a role may do, and what for.
 type Rule struct {
@@ -55,6 +57,8 @@ func (r Role) NATS(n subject.Names) Subjects {
 		return scheduler(n, look, answers)
 	case Worker:
 		return worker(n, look, answers)
+	case Restorer:
+		return restorer(n, look, answers)
 	case Reader:
 		return Subjects{Publish: join(look, reading(), []Rule{{"$JS.API.STREAM.LIST", "the same with their settings, as the nats tool asks"}}), Subscribe: []Rule{answers}}
 	}
@@ -130,6 +134,24 @@ func worker(n subject.Names, look []Rule, answers Rule) Subjects {
 			{n.Returned("*"), "giving jobs back"},
 		}),
 		Subscribe: []Rule{answers, {n.Applied(), "hearing that facts are in force"}},
+	}
+}
+
+// restorer makes the streams, and writes into them what has everything stand
+// paused. It is good for nothing once an installation is there, but it could
+// write into that: give it to nobody for longer than a restore takes.
+func restorer(n subject.Names, look []Rule, answers Rule) Subjects {
+	return Subjects{
+		Publish: join(look, reading(), []Rule{
+			{"$JS.API.STREAM.RESTORE.*", "making streams out of a backup"},
+			{"$JS.SNAPSHOT.RESTORE.>", "their records"},
+			{"$JS.API.STREAM.CREATE.*", "making what the backup lacks"},
+			{"$KV." + n.Definitions() + ".>", "pausing broadcasts and flows"},
+			{n.FactsSubjects()[1], "pausing senders, broadcasts and flows"},
+			{n.TimersSubjects()[0], "when runs are looked at next"},
+			{n.TimersSubjects()[1], "which calls of runs have no outcome yet"},
+		}),
+		Subscribe: []Rule{answers, {n.Applied(), "what whoever reads facts hears"}},
 	}
 }
 
