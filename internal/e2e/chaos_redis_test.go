@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -455,6 +458,71 @@ func TestChaosRedisReadOnly(t *testing.T) {
 		}
 	})
 	s.end("redis: demoted, and promoted again", 1)
+}
+
+// service is one address in front of whichever Redis it leads to just now, as a
+// cluster's service is. Connections stay with whom they were made to.
+func service(t *testing.T, to string) (addr string, lead func(to string)) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var target atomic.Value
+	target.Store(to)
+	var wg sync.WaitGroup
+	ctx, stop := context.WithCancel(context.Background())
+	wg.Go(func() {
+		for {
+			in, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer in.Close()
+				out, err := net.Dial("tcp", target.Load().(string))
+				if err != nil {
+					return
+				}
+				defer context.AfterFunc(ctx, func() { _ = in.Close(); _ = out.Close() })()
+				wg.Go(func() { _, _ = io.Copy(out, in); _ = out.Close() })
+				_, _ = io.Copy(in, out)
+			})
+		}
+	})
+	t.Cleanup(func() { stop(); _ = ln.Close(); wg.Wait() })
+	return ln.Addr().String(), func(to string) { target.Store(to) }
+}
+
+// TestChaosRedisMoved has a replica take over behind the address that
+// everybody knows. Nobody cuts the connections to the old primary, which
+// follows the new one and has whatever that says, a moment later.
+func TestChaosRedisMoved(t *testing.T) {
+	t.Parallel()
+	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 450})
+	l := ground(t, pl)
+	first, second := freeAddr(t), freeAddr(t)
+	redisAt(t, "first", first, l.dir)
+	redisAt(t, "second", second, l.dir, "--replicaof", "127.0.0.1 "+portOf(t, first), "--repl-diskless-sync-delay", "0")
+	was, is := ask(t, &redis.Options{Addr: first}), ask(t, &redis.Options{Addr: second})
+	l.until("the replica follows", func() bool {
+		return strings.Contains(is.Info(t.Context(), "replication").Val(), "master_link_status:up")
+	})
+	addr, lead := service(t, first)
+	l.env = append(l.env, "CARILLON_NATS_URL="+natsServer(t, l.dir), "CARILLON_REDIS_URL=redis://"+addr)
+	l.run(1, 2)
+	s := besiege(t, &l.office, pl, single)
+	s.strike(func() {
+		lead(second)
+		if err := is.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := was.ReplicaOf(t.Context(), "127.0.0.1", portOf(t, second)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	s.meanwhile()
+	s.end("redis: a replica takes over behind one address", 1)
 }
 
 // TestChaosRedisConnectionsCut cuts every connection, again and again.

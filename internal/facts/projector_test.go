@@ -140,6 +140,30 @@ func TestLook(t *testing.T) {
 	}
 }
 
+// A primary that was demoted is not looked at any more, however fresh its beat,
+// and what is there to refuse on is not left behind.
+func TestReplicaIsNotLookedAt(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	m := h.people(t, 1)
+	p := h.project(t, nil)
+	h.shows(t, m.Seq)
+	p.stop() // its beat is good for BeatLimit
+	_, err := h.look(h.key(0))
+	noError(t, err)
+	if n := h.Redis.Client.Exists(t.Context(), h.keys.primary()).Val(); n != 0 {
+		t.Error("a look left something behind")
+	}
+	before := h.Redis.Client.PoolStats().TotalConns
+	noError(t, h.Redis.Queue.ReplicaOf(t.Context(), "127.0.0.1", "1").Err())
+	if _, err := h.look(h.key(0)); err == nil || !strings.Contains(err.Error(), "READONLY") {
+		t.Errorf("of a replica: %v", err)
+	}
+	if n := h.Redis.Client.PoolStats().TotalConns; n != before-1 {
+		t.Errorf("%d connections, of %d: the one that it refused on is kept", n, before)
+	}
+}
+
 // fixedRun is a Redis of which only the run id is asked.
 type fixedRun string
 

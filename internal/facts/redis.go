@@ -21,6 +21,7 @@ import (
 //	{carillon}:f:SENDER:KEY    a contact's record
 //	{carillon}:c:KIND:ID       a control record
 //	{carillon}:r:SENDER        the rate of a sender (internal/gate)
+//	{carillon}:r:~             never there: what a look would change, were it
 
 // Keys names Redis keys for an installation.
 type Keys struct{ tag string }
@@ -47,6 +48,10 @@ func (k Keys) Control(kind, id string) string { return k.tag + "c:" + kind + ":"
 // Rate is a sender's rate.
 func (k Keys) Rate(sender string) string { return k.tag + "r:" + sender }
 
+// primary is changed where it is there, which it never is: only a primary lets
+// anybody try. It is among the keys that every role may set.
+func (k Keys) primary() string { return k.Rate("~") }
+
 func (k Keys) all() string { return k.tag + "*" }
 
 // BeatLimit is how old the projector's beat may be before the gate closes. It
@@ -54,16 +59,20 @@ func (k Keys) all() string { return k.tag + "*" }
 // whoever still reads the old primary has seen its beat grow too old.
 const BeatLimit = 3 * time.Second
 
-// lookScript reads everything that a check needs, at one moment.
+// lookScript reads everything that a check needs, at one moment, and of a
+// primary. One that was demoted while connections to it stayed open would
+// answer with what has reached it by now, beat and epoch of the other primary
+// among it: it refuses what may write, and the client leaves it for that.
 //
-//	KEYS  meta, sender control, source control, contact…
-//	reply now (µs), epoch, wm, beat (µs), then the values of KEYS[2…]
+//	KEYS  meta, primary, sender control, source control, contact…
+//	reply now (µs), epoch, wm, beat (µs), then the values of KEYS[3…]
 func lookScript() *redis.Script {
 	return redis.NewScript(`
+redis.call('SET', KEYS[2], '', 'XX')
 local t = redis.call('TIME')
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'wm', 'beat')
 local out = {t[1] * 1000000 + t[2], m[1], m[2], m[3]}
-local v = redis.call('MGET', unpack(KEYS, 2))
+local v = redis.call('MGET', unpack(KEYS, 3))
 for i = 1, #v do out[4 + i] = v[i] end
 return out`)
 }
@@ -123,8 +132,8 @@ func (v *View) Epoch() string { return v.identity + "/" + v.run.RunID() }
 // Look reads controls and contacts in one round trip. Its errors, ErrStale
 // and ErrRebuilding among them, all mean that nothing may be sent.
 func (v *View) Look(ctx context.Context, sender, source string, contacts []job.Key) (Look, error) {
-	keys := make([]string, 0, len(contacts)+3)
-	keys = append(keys, v.keys.Meta(), v.keys.Control(SenderControl, sender), v.keys.Control(SourceControl, source))
+	keys := make([]string, 0, len(contacts)+4)
+	keys = append(keys, v.keys.Meta(), v.keys.primary(), v.keys.Control(SenderControl, sender), v.keys.Control(SourceControl, source))
 	for _, c := range contacts {
 		keys = append(keys, v.keys.Contact(sender, c))
 	}
@@ -132,8 +141,8 @@ func (v *View) Look(ctx context.Context, sender, source string, contacts []job.K
 	if err != nil {
 		return Look{}, fmt.Errorf("look at facts: %w", err)
 	}
-	if len(raw) != len(keys)+3 {
-		return Look{}, fmt.Errorf("look at facts: %d values, want %d", len(raw), len(keys)+3)
+	if len(raw) != len(keys)+2 {
+		return Look{}, fmt.Errorf("look at facts: %d values, want %d", len(raw), len(keys)+2)
 	}
 	l, err := v.fresh(raw)
 	if err != nil {
