@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
+	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/job"
 )
 
@@ -33,6 +34,7 @@ func (l *Leader) look() {
 	if l.Clock != nil && l.Clock.Check(now) != nil {
 		return // the term ends: nothing is due by a clock that is not believed
 	}
+	l.revive()
 	l.mu.Lock()
 	all := make([]*active, 0, len(l.active))
 	for _, a := range l.active {
@@ -41,6 +43,37 @@ func (l *Leader) look() {
 	l.mu.Unlock()
 	for _, a := range all {
 		l.advance(a, now)
+	}
+}
+
+// revive takes broadcasts on again that were let go of and of which a job
+// became pending since: a worker that was stopped past its claim says late that
+// nothing left, or whoever redrove it ended before it was reopened. Those that
+// go on, or are about to be let go of, need nothing yet.
+func (l *Leader) revive() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := range l.opened {
+		a := l.active[id]
+		if a != nil && a.b.State.Over() {
+			continue
+		}
+		delete(l.opened, id)
+		if a != nil {
+			continue
+		}
+		l.wg.Go(func() {
+			b, rev, err := l.Defs.Broadcast(l.life, id)
+			switch {
+			case err == nil:
+				l.adopt(b, rev)
+			case l.life.Err() == nil && !errors.Is(err, definition.ErrNotFound):
+				l.Log.Error("a broadcast can't go on; trying again", "broadcast", id, "error", err)
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				l.opened[id] = true
+			}
+		})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/definition"
 	"github.com/carillon-dev/carillon/internal/facts"
+	"github.com/carillon-dev/carillon/internal/job"
 	"github.com/carillon-dev/carillon/internal/lane"
 	"github.com/carillon-dev/carillon/internal/ledger"
 )
@@ -29,6 +30,7 @@ type Leader struct {
 	mu     sync.Mutex
 	lanes  map[string]*lane.Lane
 	active map[string]*active // broadcasts that have something to do, by id
+	opened map[string]bool    // broadcasts of which an ended job became pending, by id
 	short  bool               // there was something to do, and no hand free
 
 	controls map[string]facts.Control // of senders, as heard last
@@ -55,7 +57,7 @@ const tick = 100 * time.Millisecond
 func NewLeader(s *Scheduler, c lane.Config) *Leader {
 	return &Leader{
 		Scheduler: s, lane: c, wake: make(chan struct{}, 1), doers: make(chan struct{}, hands), tellers: make(chan struct{}, hands),
-		lanes: map[string]*lane.Lane{}, active: map[string]*active{}, controls: map[string]facts.Control{}, errands: newErrands(),
+		lanes: map[string]*lane.Lane{}, active: map[string]*active{}, opened: map[string]bool{}, controls: map[string]facts.Control{}, errands: newErrands(),
 	}
 }
 
@@ -191,8 +193,15 @@ func (l *Leader) laneOf(id string) *lane.Lane {
 func (l *Leader) Recorded(_ context.Context, e ledger.Entry) error {
 	if e.ID.Flow() != "" {
 		l.recordedErrand(e)
-	} else if n := l.laneOf(e.ID.Sender); n != nil {
+		return nil
+	}
+	if n := l.laneOf(e.ID.Sender); n != nil {
 		n.Recorded(e)
+	}
+	if e.Record.State == job.Pending && e.Record.From.Ended() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.opened[broadcast.IDOf(e.ID.Name)] = true
 	}
 	return nil
 }

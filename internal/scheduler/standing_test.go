@@ -53,6 +53,22 @@ func (w *world) echo(id job.ID) {
 	}
 }
 
+// TestLateOutcomeReopens: a worker that was stopped past its claim says that
+// nothing left, when the broadcast is over and let go of.
+func TestLateOutcomeReopens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3, spring)
+	w.set(each(ledger.Record{State: job.Sent}, ledger.Record{State: job.Sent}, lost(0)))
+	w.launch("spring")
+	b := w.until("spring", broadcast.Done)
+	rig.Until(t, "the leader lets go of it", func() bool { return !w.lead.Has("spring") })
+	late := w.in("spring", job.Unknown)
+	w.set(all(job.Sent, ""))
+	w.Record(t, late[0], ledger.Record{State: job.Pending, Attempt: 1, Reason: reason.PlatformUnreachable, Evidence: "nothing left"})
+	w.counted(b, job.Sent, 3)
+	w.until("spring", broadcast.Done)
+}
+
 // Nobody redrives an unknown outcome before its claim has ended, nor one that
 // echoes say nothing of where only likely ones are meant; what was known
 // stays with the job.
