@@ -118,7 +118,16 @@ func (c *core) open(ctx context.Context) (err error) {
 		return err
 	}
 	c.onStop("engines", func(context.Context) error { return c.engines.Stop() })
-	return c.rooms(ctx)
+	if err := c.checkMarks(ctx); err != nil {
+		return err
+	}
+	if err := c.rooms(ctx); err != nil {
+		return err
+	}
+	if cfg.NATSURL == "" {
+		c.run("marks", c.keepMarks)
+	}
+	return nil
 }
 
 func (c *core) rooms(ctx context.Context) error {

@@ -21,8 +21,8 @@ import (
 // The embedded server's store, and one that is being restored. It becomes the
 // former as a whole.
 const (
-	store     = "nats"
-	restoring = "nats.restoring"
+	storeDir     = "nats"
+	restoringDir = "nats.restoring"
 )
 
 // Restore makes an installation out of a backup, in the data directory or on an
@@ -79,14 +79,14 @@ type restoration struct {
 // directory restores into the data directory: beside where the store belongs,
 // without a sync for each record, and there once all of it is on disk.
 func (r *restoration) directory(ctx context.Context, file io.Reader, told func(backup.Progress)) error {
-	at, beside := filepath.Join(r.cfg.Data, store), filepath.Join(r.cfg.Data, restoring)
+	at, beside := filepath.Join(r.cfg.Data, storeDir), filepath.Join(r.cfg.Data, restoringDir)
 	if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there: restore into a data directory without a store, with the key alone", at)
 	}
 	if err := os.RemoveAll(beside); err != nil { // of a restore that was cut short
 		return err
 	}
-	if err := r.into(ctx, engine.Config{NATSOnly: true, Data: r.cfg.Data, Store: restoring, Unsynced: true}, file, told); err != nil {
+	if err := r.into(ctx, engine.Config{NATSOnly: true, Data: r.cfg.Data, Store: restoringDir, Unsynced: true}, file, told); err != nil {
 		return errors.Join(err, os.RemoveAll(beside))
 	}
 	if err := syncTree(beside); err != nil {

@@ -51,7 +51,7 @@ func rooms() map[string]level {
 		"internal/channel/meta": adapter, "internal/channel/wire": adapter, "internal/channel/twilio": adapter, "internal/channel/channeltest": adapter, "internal/queue": adapter,
 		"internal/outcome": way, "internal/clock": way,
 
-		"internal/engine": adapter, "internal/telemetry": adapter, "internal/api": adapter,
+		"internal/engine": adapter, "internal/store": adapter, "internal/telemetry": adapter, "internal/api": adapter,
 		"internal/console": adapter, "internal/sandbox": adapter, "internal/health": adapter,
 		"internal/ingest/meta": adapter, "internal/ingest/twilio": adapter, "internal/ingest/hubspot": adapter, "internal/ingest/salesforce": adapter,
 		"internal/ingest/cloudevent": adapter, "internal/push": adapter, "internal/outlet": adapter, "internal/automation": adapter,

@@ -70,6 +70,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		{"many small senders beside a large one", b.fairness},
 		{"a flow beside a large broadcast", b.flow},
 		{"many waiting runs", b.runsWaiting},
+		{"durability: what each choice costs", b.durability},
 	} {
 		if !strings.HasPrefix(part.name, b.only) {
 			continue

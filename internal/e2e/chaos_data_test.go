@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -141,4 +143,148 @@ func TestChaosRestoredFromABackup(t *testing.T) {
 	if v := pl.Summary("").Violations; v["opted_out"]+v["outside_window"]+v["rate"] != 0 {
 		t.Errorf("violations: %v", v)
 	}
+}
+
+// bootAt starts `carillon dev` on a data directory that is there.
+func bootAt(t *testing.T, pl *platform, dir string, env ...string) *process {
+	t.Helper()
+	p := &process{office: office{t: t}, dir: dir, addr: freeAddr(t), meta: pl.url, env: env}
+	p.start()
+	t.Cleanup(func() {
+		if p.running() {
+			p.stop(syscall.SIGTERM)
+		}
+	})
+	return p
+}
+
+// TestDataOfBeforeMarks opens what a version wrote that marked nothing: a
+// broadcast of text messages, paused in the middle. It goes on where it was.
+func TestDataOfBeforeMarks(t *testing.T) {
+	t.Parallel()
+	const sent, left = 18, 39
+	dir := t.TempDir()
+	if out, err := exec.Command("tar", "-xzf", filepath.Join("testdata", "before-marks.tar.gz"), "-C", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	pl := newPlatform(t, sandbox.Options{RatePerSecond: 100_000})
+	p := bootAt(t, pl, dir, "TWILIO_TOKEN=secret-token", "CARILLON_TWILIO_URL="+pl.url)
+	a, err := p.api.Audit(t.Context(), "spring")
+	if err != nil || !a.Balanced || a.Sent != sent || a.Pending != left+2 {
+		t.Fatalf("as it was: %+v, %v", a, err)
+	}
+	if _, err := p.api.Resume(t.Context(), "spring"); err != nil {
+		t.Fatal(err)
+	}
+	if a = p.ended("spring"); !a.Balanced || a.Sent != sent+left || a.Pending != 0 {
+		t.Errorf("in the end: %+v", a)
+	}
+	if _, twice := pl.apart(t, "spring"); twice != 0 || pl.count() != left {
+		t.Errorf("%d went out, want those %d that had not", pl.count(), left)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "format.json")); err != nil || !strings.Contains(string(b), `"format":1`) {
+		t.Errorf("it is not marked: %s, %v", b, err)
+	}
+}
+
+// TestChaosFileDamaged kills a process in the middle of a broadcast and damages
+// one file after the other. Where truth is damaged it does not start and says so in
+// one line; where the server makes a file anew it goes on.
+func TestChaosFileDamaged(t *testing.T) {
+	t.Parallel()
+	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
+	p := boot(t, pl)
+	ps := people(1000, time.Now())
+	p.define(pl, "spring", single, ps)
+	p.launch("spring")
+	p.some(pl, 200)
+	marked := time.Now()
+	p.until("what was sent is marked", func() bool {
+		i, err := os.Stat(filepath.Join(p.dir, "marks"))
+		return err == nil && i.ModTime().After(marked)
+	})
+	p.stop(syscall.SIGKILL)
+	row := figures{fault: "data: file damaged", injected: 0}
+	whole := p.dir
+	streams := filepath.Join("nats", "jetstream", "$G", "streams")
+	ledger := filepath.Join(streams, "LEDGER_"+time.Now().UTC().Format("200601")+"_0")
+	half := func(b []byte) []byte { return b[:len(b)/2] }
+	flipped := func(b []byte) []byte { b[len(b)/2] ^= 0x41; return b }
+	for name, c := range map[string]struct {
+		file string
+		edit func([]byte) []byte // nil: it is removed
+		want string
+	}{
+		"a byte of the ledger":    {filepath.Join(ledger, "msgs", "1.blk"), flipped, "a record is not the one that was written"},
+		"half of the ledger":      {filepath.Join(ledger, "msgs", "1.blk"), half, "ends at record"},
+		"the ledger's settings":   {filepath.Join(ledger, "meta.inf"), flipped, "settings are not those that were written"},
+		"the ledger":              {ledger, nil, "is gone"},
+		"a byte of the facts":     {filepath.Join(streams, "FACTS", "msgs", "1.blk"), flipped, "a record is not the one that was written"},
+		"the facts' records":      {filepath.Join(streams, "FACTS", "msgs", "1.blk"), nil, "FACTS"},
+		"half of the definitions": {filepath.Join(streams, "KV_DEFS", "msgs", "1.blk"), half, "KV_DEFS"},
+		"the key's end":           {"installation.key", half, "want 64 or more hex digits"},
+		"the token":               {"token", half, "want 64 or more hex digits"},
+		"the mark of the form":    {"format.json", half, "format.json"},
+		"a later form":            {"format.json", func([]byte) []byte { return []byte(`{"format":9,"by":"carillon v9"}`) }, "it has form 9, written by carillon v9"},
+		"the marks":               {"marks", flipped, "marks is damaged"},
+	} {
+		p.dir = t.TempDir()
+		if err := os.CopyFS(p.dir, without(whole)); err != nil {
+			t.Fatal(err)
+		}
+		at := filepath.Join(p.dir, c.file)
+		if c.edit == nil {
+			if err := os.RemoveAll(at); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			b, err := os.ReadFile(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, at, string(c.edit(b)))
+		}
+		for _, secret := range []string{"installation.key", "token"} {
+			if err := os.Chmod(filepath.Join(p.dir, secret), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, said, err := command(t, p.environ(), "dev", "--sample=false")
+		last := lastLine(said)
+		if err == nil || !strings.Contains(last, c.want) {
+			t.Errorf("%s: %v: %s, want %q", name, err, last, c.want)
+		}
+		row.injected++
+	}
+	// The server's own index is made anew.
+	p.dir = whole
+	indexes, err := filepath.Glob(filepath.Join(whole, streams, "*", "msgs", "index.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range indexes {
+		write(t, at, "half an index")
+		row.injected++
+	}
+	p.start()
+	p.ended("spring")
+	got := p.weigh(pl, "spring", ps)
+	got.fault, got.injected = row.fault, row.injected
+	faults.add(t, got)
+}
+
+// without is a data directory without its socket, which can't be copied.
+func without(dir string) fs.FS { return noSocket{os.DirFS(dir)} }
+
+type noSocket struct{ fs.FS }
+
+// ReadDir leaves the socket out.
+func (n noSocket) ReadDir(name string) ([]fs.DirEntry, error) {
+	es, err := fs.ReadDir(n.FS, name)
+	return slices.DeleteFunc(es, func(e fs.DirEntry) bool { return e.Type()&fs.ModeSocket != 0 }), err
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/carillon-dev/carillon/internal/store"
 )
 
 // Versions of an external server. Atomic batches with expectations came with
@@ -38,6 +40,11 @@ func embedNATS(dir string, sync bool, ready time.Duration, log *slog.Logger) (*e
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
+	if sync { // what is unsynced is being made
+		if err := checkStore(dir, log); err != nil {
+			return nil, err
+		}
+	}
 	s, err := server.NewServer(embeddedOptions(dir, sync))
 	if err != nil {
 		return nil, fmt.Errorf("embedded nats in %s: %w", dir, cause(err))
@@ -53,6 +60,21 @@ func embedNATS(dir string, sync bool, ready time.Duration, log *slog.Logger) (*e
 		return e, fmt.Errorf("embedded nats in %s is not ready after %v", dir, ready)
 	}
 	return e, nil
+}
+
+// checkStore refuses files that are not as they were written: the server would
+// go on without what it can't read.
+func checkStore(dir string, log *slog.Logger) error {
+	began := time.Now()
+	r, err := store.Check(dir)
+	if err != nil {
+		return err
+	}
+	for _, path := range r.Torn {
+		log.Warn("the last write of a stream was cut off; nobody had its acknowledgement", "file", path)
+	}
+	log.Info("the store is whole", "streams", r.Streams, "records", r.Records, "bytes", r.Bytes, "took", time.Since(began))
+	return nil
 }
 
 // embeddedOptions leaves the store's size to the server: it takes three
