@@ -10,7 +10,7 @@ GO ?= go
 # embedded NATS server take about 2 GB each while they are linked.
 P ?= 2
 # How long one package's tests may take, and each fuzz target runs.
-TIMEOUT ?= 20m
+TIMEOUT ?= 30m
 FUZZTIME ?= 30s
 
 TOOL := $(GO) tool -modfile=tools/go.mod

@@ -21,6 +21,7 @@ const (
 )
 
 func TestBroadcastReachesWhoItMay(t *testing.T) {
+	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 500})
 	p := boot(t, pl)
 	for id, sender := range map[string]string{"singles": single, "batches": batched} {
@@ -45,6 +46,7 @@ func TestBroadcastReachesWhoItMay(t *testing.T) {
 }
 
 func TestTermDrains(t *testing.T) {
+	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
 	p := boot(t, pl)
 	ps := people(1500, time.Now())
@@ -65,6 +67,7 @@ func TestTermDrains(t *testing.T) {
 // TestOptOutsInTheMiddle is promise P3: once an opt-out was acknowledged the
 // platform receives nothing more for that contact.
 func TestOptOutsInTheMiddle(t *testing.T) {
+	t.Parallel()
 	for name, sender := range map[string]string{"singles": single, "batches": batched} {
 		t.Run(name, func(t *testing.T) {
 			pl := newPlatform(t, sandbox.Options{RatePerSecond: 100_000})
@@ -142,6 +145,7 @@ func (p *process) line(id string, s client.Stopped, took time.Duration) time.Tim
 // TestStoppedAtRandom pauses, resumes and cancels at random moments: after an
 // answer nothing more arrives until the next one.
 func TestStoppedAtRandom(t *testing.T) {
+	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{RatePerSecond: 100_000})
 	p := boot(t, pl)
 	ps := people(4000, time.Now())
@@ -190,6 +194,7 @@ func TestStoppedAtRandom(t *testing.T) {
 // TestAnswersLost drops connections after the platform accepted: those jobs
 // are unknown, each of them, and none is sent again.
 func TestAnswersLost(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		sender string
 		kind   sandbox.FaultKind
@@ -219,6 +224,7 @@ func TestAnswersLost(t *testing.T) {
 // TestRefusalsAreTriedOrTold injects what the platform may take back, and what
 // it never got: nobody is lost and nobody gets it twice.
 func TestRefusalsAreTriedOrTold(t *testing.T) {
+	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
 	p := boot(t, pl)
 	ps := people(800, time.Now())
@@ -240,6 +246,7 @@ func TestRefusalsAreTriedOrTold(t *testing.T) {
 
 // TestTokenExpired pauses the sender; resumed, the broadcast goes on.
 func TestTokenExpired(t *testing.T) {
+	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
 	p := boot(t, pl)
 	ps := people(600, time.Now())
@@ -267,6 +274,7 @@ func TestTokenExpired(t *testing.T) {
 
 // TestRateInEverySlidingSecond is promise P7, by the platform's own books.
 func TestRateInEverySlidingSecond(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		sender string
 		rate   int
@@ -295,6 +303,7 @@ func TestRateInEverySlidingSecond(t *testing.T) {
 // TestRedrive sends again what may go now, through every check, and never
 // what may have been accepted unless somebody says so.
 func TestRedrive(t *testing.T) {
+	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{RatePerSecond: 100_000})
 	p := boot(t, pl)
 	ps := people(500, time.Now())

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -52,8 +54,15 @@ func (b *programs) path(t *testing.T, name string) string {
 
 var built programs
 
+// atATime is how many tests run side by side at least: most of what they do is
+// wait.
+const atATime = 3
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(runtime.GOMAXPROCS(0), atATime))); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if err := faults.report(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
