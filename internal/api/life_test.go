@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"errors"
 	"iter"
 	"maps"
@@ -108,6 +109,10 @@ func TestLife(t *testing.T) {
 	lifeOfSteering(t, h, c)
 	lifeOfContact(t, h, c)
 	lifeOfOutcomes(t, c)
+	var copied bytes.Buffer
+	if err := c.Backup(ctx, &copied); err != nil || copied.Len() == 0 {
+		t.Errorf("a backup of %d bytes: %v", copied.Len(), err)
+	}
 
 	h.held.mu.Lock()
 	defer h.held.mu.Unlock()
