@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/store"
+	"github.com/carillon-dev/carillon/internal/subject"
 )
 
 // marksFile stands beside an embedded store and says how far its streams had
@@ -43,7 +44,7 @@ func (c *core) marks(ctx context.Context) (store.Marks, error) {
 	out := store.Marks{}
 	l := c.engines.JetStream.ListStreams(ctx)
 	for s := range l.Info() {
-		out[s.Config.Name] = store.Mark{Last: s.State.LastSeq, Messages: s.State.Msgs, Adds: c.adds(s.Config.Name)}
+		out[s.Config.Name] = store.Mark{Last: s.State.LastSeq, Messages: s.State.Msgs, Adds: adds(c.names, s.Config.Name)}
 	}
 	if err := l.Err(); err != nil {
 		return nil, fmt.Errorf("list streams: %w", err)
@@ -51,10 +52,10 @@ func (c *core) marks(ctx context.Context) (store.Marks, error) {
 	return out, nil
 }
 
-// adds tells the streams of which nothing is ever taken away.
-func (c *core) adds(stream string) bool {
-	n := c.names
-	return strings.HasPrefix(stream, n.LedgerPrefix()) || slices.Contains([]string{n.FactsStream(), n.UsesStream(), n.JournalStream(), "KV_" + n.Definitions()}, stream)
+// adds tells the streams of which nothing is ever taken away, not even by age:
+// what is over while no process runs is gone at the next start.
+func adds(n subject.Names, stream string) bool {
+	return strings.HasPrefix(stream, n.LedgerPrefix()) || slices.Contains([]string{n.FactsStream(), n.JournalStream(), "KV_" + n.Definitions()}, stream)
 }
 
 // keepMarks notes how far the streams have come, until ctx ends.

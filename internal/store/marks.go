@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -59,24 +58,23 @@ func ReadMarks(path string) (Marks, error) {
 	return m, nil
 }
 
-// WriteMarks replaces a file of marks, whole or not at all.
-func WriteMarks(path string, m Marks) (err error) {
+// WriteMarks replaces a file of marks, whole or not at all, after a power failure
+// too. One process at a time may write there.
+func WriteMarks(path string, m Marks) error {
 	b, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".marks-*")
+	// Of one name, so that no kill leaves more than one behind.
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(f, "%s\n%s\n", b, digest(string(b)))
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return nil
+	return os.Rename(f.Name(), path)
 }
 
 func digest(text string) string {

@@ -151,6 +151,9 @@ func TestMarks(t *testing.T) {
 	if m, err := store.ReadMarks(path); err != nil || fmt.Sprint(m) != fmt.Sprint(was) {
 		t.Errorf("%v, %v", m, err)
 	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+		t.Errorf("beside it there are %v, %v", left, err)
+	}
 	b, err := os.ReadFile(path)
 	must(t, err)
 	for _, bad := range [][]byte{nil, b[:len(b)/2], bytes.Replace(b, []byte("10"), []byte("11"), 1)} {
