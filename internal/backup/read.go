@@ -102,10 +102,9 @@ func (c *checking) entry(name string, b []byte) error {
 	return fmt.Errorf("%q does not belong there", name)
 }
 
-// parse reads JSON of which every field is known.
+// parse reads an entry of JSON and nothing behind it.
 func parse(name string, b []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	if err := d.Decode(into); err != nil {
+	if err := json.Unmarshal(b, into); err != nil {
 		return fmt.Errorf("%s can't be read: %w", name, err)
 	}
 	return nil

@@ -101,7 +101,7 @@ func (s *session) takeBackup(ctx context.Context, file string) (err error) {
 		return err
 	}
 	defer c.Close()
-	f, err := os.OpenFile(file+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.part") // mode 0600, and nobody else's
 	if err != nil {
 		return err
 	}
