@@ -174,7 +174,8 @@ func (l *Lease) term(ctx context.Context, held seen, lead func(context.Context) 
 	// Not by the loop below, which may just be waiting for an answer.
 	out := time.AfterFunc(time.Until(held.until()), func() { cancel(errLost) })
 	defer out.Stop()
-	l.renewed.Store(&held.at)
+	began := held.at // of its own, as held is written below
+	l.renewed.Store(&began)
 	defer l.renewed.Store(nil)
 	done := make(chan error, 1)
 	go func() { done <- lead(lctx) }()

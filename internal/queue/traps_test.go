@@ -67,7 +67,7 @@ func expire(t *testing.T, rdb redis.UniversalClient, id string, h handler) {
 	for range 10 { // its owner may extend the lease meanwhile, as it does every 5 s
 		rdb.ZAddXX(t.Context(), key("lease"), redis.Z{Score: long, Member: id})
 		serve(t, rdb, "t1", 1, silent(), h)
-		for range 200 {
+		for late := time.Now().Add(2 * time.Second); time.Now().Before(late); {
 			if _, err := rdb.ZScore(t.Context(), key("retry"), id).Result(); err == nil {
 				return
 			}
