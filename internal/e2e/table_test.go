@@ -172,7 +172,7 @@ func (o *office) weigh(pl *platform, id string, ps []person) figures {
 	a := o.reconcile(pl, id, ps)
 	got := map[string]int{}
 	for _, m := range pl.books(o.t) {
-		if m.Account == account {
+		if m.Account == first(pl.only, account) { // as in reconcile
 			got[m.Metadata]++
 		}
 	}
