@@ -148,6 +148,13 @@ func (s *campaign) hit(fault string, strike func()) {
 // process is ready, whichever server it was connected to.
 func (s *campaign) goesOn() {
 	s.t.Helper()
+	defer func() {
+		for _, p := range slices.Concat(s.schedulers, s.workers) {
+			if s.t.Failed() && p.running() {
+				s.t.Logf("the %s at %s: %s; the platform has %d", p.kind, p.health, p.get("/readyz"), s.pl.count())
+			}
+		}
+	}()
 	s.some(s.pl, s.pl.count()+2*s.rate)
 	for _, p := range slices.Concat(s.schedulers, s.workers) {
 		if p.running() {

