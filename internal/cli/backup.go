@@ -90,6 +90,9 @@ func (s *session) verifyBackup(file string) error {
 
 // takeBackup writes into a file of another name until it is whole and on disk.
 func (s *session) takeBackup(ctx context.Context, file string) (err error) {
+	if file == "-" {
+		return usageError{errors.New("carillon backup: - is no file: name one, or a directory")}
+	}
 	if info, err := os.Stat(file); err == nil && info.IsDir() {
 		file = filepath.Join(file, "carillon-"+time.Now().UTC().Format("20060102T150405Z")+".tar")
 	}

@@ -40,6 +40,7 @@ func TestWrongUsage(t *testing.T) {
 		"why a --contact b/1":                "name either a job or --contact",
 		"why --contact b":                    "want SENDER/ID",
 		"optout bakery/1":                    "--source is needed",
+		"backup -":                           "is no file",
 		"optout bakery --source x":           "want SENDER/ID",
 		"optout b/ --source x":               "want SENDER/ID",
 		"optout b/1 --source x --scope some": `--scope "some": want one of all, marketing`,
