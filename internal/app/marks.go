@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,8 +17,10 @@ import (
 // come: a file of the store that lost its end looks whole by itself.
 const marksFile = "marks"
 
-// markEvery is how often that is noted: what was written since is not missed.
-const markEvery = time.Second
+// markEvery is how often that is noted: what was written since is not missed
+// where it is cut off. It is short since every claim in it would be made again;
+// asking an embedded server takes less than a millisecond.
+const markEvery = 100 * time.Millisecond
 
 // checkMarks refuses an embedded store that lost what it had.
 func (c *core) checkMarks(ctx context.Context) error {
@@ -62,14 +65,19 @@ func adds(n subject.Names, stream string) bool {
 func (c *core) keepMarks(ctx context.Context) error {
 	tick := time.NewTicker(markEvery)
 	defer tick.Stop()
+	var kept store.Marks
+	failing := false
 	for {
 		m, err := c.marks(ctx)
-		if err == nil {
-			err = store.WriteMarks(filepath.Join(c.cfg.Data, marksFile), m)
+		if err == nil && !maps.Equal(m, kept) {
+			if err = store.WriteMarks(filepath.Join(c.cfg.Data, marksFile), m); err == nil {
+				kept = m
+			}
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && !failing && ctx.Err() == nil { // once, not ten times a second
 			c.cfg.Log.WarnContext(ctx, "how far streams have come could not be noted", "error", err)
 		}
+		failing = err != nil
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -71,7 +71,7 @@ func checkStore(dir string, log *slog.Logger) error {
 		return err
 	}
 	for _, path := range r.Torn {
-		log.Warn("the last write of a stream was cut off; nobody had its acknowledgement", "file", path)
+		log.Warn("the last write of a stream was cut off, and is dropped", "file", path)
 	}
 	log.Info("the store is whole", "streams", r.Streams, "records", r.Records, "bytes", r.Bytes, "took", time.Since(began))
 	return nil
