@@ -86,6 +86,9 @@ func (w *Watch) check(now Instant) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.spans)) {
 		s := w.spans[name]
+		if now.Mono-s.At.Mono > patience {
+			continue // who has fallen silent holds nobody for ever
+		}
 		if by := s.By(now).Apart(); by.Abs() > Limit+slack(now.Mono-s.At.Mono) {
 			return &Off{Witness: name, By: by}
 		}

@@ -43,6 +43,8 @@ func TestCheck(t *testing.T) {
 		"set back by more":            {map[string]Span{Store: told(0, at(0, 0))}, at(time.Second, -Limit-second-ns), Limit + second + ns},
 		"set right after it was off":  {map[string]Span{Store: told(time.Hour, at(0, 0))}, at(time.Second, time.Hour), 0},
 		"a second witness disagrees":  {map[string]Span{Store: told(0, at(0, 0)), "platform": told(time.Hour, at(0, 0))}, at(0, 0), time.Hour},
+		"one that speaks no more":     {map[string]Span{Store: told(0, at(patience, 0)), "platform": told(time.Hour, at(0, 0))}, at(patience+ns, 0), 0},
+		"one that spoke lately":       {map[string]Span{Store: told(0, at(patience, 0)), "platform": told(time.Hour, at(0, 0))}, at(patience, 0), time.Hour},
 		"a slow answer proves little": {map[string]Span{Store: Compare(at(0, 0).Wall, 0, at(0, 0), at(5*time.Second, 0))}, at(5*time.Second, 0), 0},
 		"nor does a coarse one":       {map[string]Span{Store: told(0, at(0, 0)), "platform": Compare(at(0, 0).Wall.Add(-2*time.Second), time.Second, at(0, 0), at(0, 0))}, at(0, 0), 0},
 	} {
