@@ -35,7 +35,7 @@ func (r Role) Redis(prefix string) []Rule {
 			{"~asynq:servers* ~asynq:workers* &asynq:cancel +subscribe +unsubscribe", "being one of the queue's workers"},
 			{"+del +exists +expire +expireat +get +hdel +hget +hset +incr +lpush +lrem +publish +rpoplpush +rpush +sadd +set +setex +smembers +srem +zadd +zcard +zrange +zrangebyscore +zrem +zremrangebyrank +zremrangebyscore", "taking tasks, and giving back what could not be done"},
 		})
-	case Reader: // a person has no business in Redis, which holds no truth
+	case Reader, Restorer: // a person has no business in Redis, which holds no truth
 	}
 	return nil
 }
