@@ -282,7 +282,7 @@ func (l *layout) gated(pl *platform) int {
 			n, same = c, 0
 		}
 		same++
-		return same > 10
+		return same > 60 // looks, 20 ms apart: longer than a busy machine keeps a call that was let go
 	})
 	return n
 }

@@ -54,14 +54,16 @@ func (b *programs) path(t *testing.T, name string) string {
 
 var built programs
 
-// atATime is how many tests run side by side at least: most of what they do is
-// wait.
+// atATime is how many tests run side by side at least where nothing else does:
+// most of what they do is wait.
 const atATime = 3
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", strconv.Itoa(max(runtime.GOMAXPROCS(0), atATime))); err != nil {
-		panic(err)
+	if alone() {
+		if err := flag.Set("test.parallel", strconv.Itoa(max(runtime.GOMAXPROCS(0), atATime))); err != nil {
+			panic(err)
+		}
 	}
 	code := m.Run()
 	if err := faults.report(); err != nil {
