@@ -43,24 +43,8 @@ func (b *bench) fairness(ctx context.Context) (err error) {
 		return err
 	}
 	began := time.Now()
-	if _, err := in.api.Launch(ctx, "giant", bulkAdvice); err != nil {
-		return err
-	}
-	if err := in.sent(ctx, "giant", b.waiting/100); err != nil {
-		return err
-	}
-	beside, err := in.crowd(ctx, "beside")
+	beside, sent, err := besideGiant(ctx, in, b.waiting/100, "the small ones", in.crowd)
 	if err != nil {
-		return err
-	}
-	p, err := in.api.Progress(ctx, "giant")
-	if err != nil {
-		return err
-	}
-	if p.Counts.Pending == 0 {
-		return errors.New("the large broadcast was over before the small ones were: give it more recipients")
-	}
-	if _, err := in.api.Cancel(ctx, "giant"); err != nil {
 		return err
 	}
 	ratio := beside.Seconds() / alone.Seconds()
@@ -70,8 +54,32 @@ func (b *bench) fairness(ctx context.Context) (err error) {
 	}
 	b.add(fmt.Sprintf("%d senders with one message beside one with %d", small, b.waiting), beside.Round(time.Millisecond).String(),
 		"the same senders alone "+alone.Round(time.Millisecond).String(), verdict, "≤ 2")
-	b.add("  the large one meanwhile", fmt.Sprintf("%.0f/s", float64(p.Counts.Sent)/time.Since(began).Seconds()), "", "", "")
+	b.add("  the large one meanwhile", fmt.Sprintf("%.0f/s", float64(sent)/time.Since(began).Seconds()), "", "", "")
 	return nil
+}
+
+// besideGiant measures what goes on while the broadcast giant runs, of which so
+// many are sent before and which is cancelled after. What was measured must end
+// before it does. It returns how many of the giant's were sent by then too.
+func besideGiant[T any](ctx context.Context, in *instance, sent int, what string, measure func(context.Context, string) (T, error)) (took T, giant int, err error) {
+	if _, err := in.api.Launch(ctx, "giant", bulkAdvice); err != nil {
+		return took, 0, err
+	}
+	if err := in.sent(ctx, "giant", sent); err != nil {
+		return took, 0, err
+	}
+	if took, err = measure(ctx, "beside"); err != nil {
+		return took, 0, err
+	}
+	p, err := in.api.Progress(ctx, "giant")
+	if err != nil {
+		return took, 0, err
+	}
+	if p.Counts.Pending == 0 {
+		return took, 0, fmt.Errorf("the large broadcast was over before %s were: give it more recipients", what)
+	}
+	_, err = in.api.Cancel(ctx, "giant")
+	return took, p.Counts.Sent, err
 }
 
 // settle makes the small senders, each with a broadcast to its one contact.

@@ -42,24 +42,8 @@ func (b *bench) flow(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := in.api.Launch(ctx, "giant", bulkAdvice); err != nil {
-		return err
-	}
-	if err := in.sent(ctx, "giant", b.waiting/100); err != nil {
-		return err
-	}
-	beside, err := in.orders(ctx, "beside")
+	beside, _, err := besideGiant(ctx, in, b.waiting/100, "the flow's messages", in.orders)
 	if err != nil {
-		return err
-	}
-	p, err := in.api.Progress(ctx, "giant")
-	if err != nil {
-		return err
-	}
-	if p.Counts.Pending == 0 {
-		return errors.New("the large broadcast was over before the flow's messages were: give it more recipients")
-	}
-	if _, err := in.api.Cancel(ctx, "giant"); err != nil {
 		return err
 	}
 	b.quantile("p50", alone, beside, 50)
