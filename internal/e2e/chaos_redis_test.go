@@ -419,25 +419,32 @@ func TestChaosRedisSilent(t *testing.T) {
 	s.end("redis: silent", 1)
 }
 
+// blinded makes Redis useless to whoever vouches for facts, and then useful
+// again: nothing leaves meanwhile.
+func (s *siege) blinded(l *layout, takes, gives func() error) {
+	s.t.Helper()
+	s.strike(func() {
+		if err := takes(); err != nil {
+			s.t.Fatal(err)
+		}
+		n := l.gated(s.pl)
+		s.meanwhile()
+		if c := s.pl.count(); c != n {
+			s.t.Errorf("%d messages left while nobody vouched for facts", c-n)
+		}
+		if err := gives(); err != nil {
+			s.t.Fatal(err)
+		}
+	})
+}
+
 // TestChaosRedisFull leaves Redis no memory for anything new, and gives it
 // back later.
 func TestChaosRedisFull(t *testing.T) {
 	t.Parallel()
 	l, pl, _, rdb := apart(t)
 	s := besiege(t, &l.office, pl, single)
-	s.strike(func() {
-		if err := rdb.ConfigSet(t.Context(), "maxmemory", "1mb").Err(); err != nil {
-			t.Fatal(err)
-		}
-		n := l.gated(pl)
-		s.meanwhile()
-		if c := pl.count(); c != n {
-			t.Errorf("%d messages left while nobody vouched for facts", c-n)
-		}
-		if err := rdb.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
-			t.Fatal(err)
-		}
-	})
+	s.blinded(l, func() error { return rdb.ConfigSet(t.Context(), "maxmemory", "1mb").Err() }, func() error { return rdb.ConfigSet(t.Context(), "maxmemory", "0").Err() })
 	s.end("redis: out of memory", 1)
 }
 
@@ -448,19 +455,7 @@ func TestChaosRedisReadOnly(t *testing.T) {
 	t.Parallel()
 	l, pl, _, rdb := apart(t)
 	s := besiege(t, &l.office, pl, single)
-	s.strike(func() {
-		if err := rdb.ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
-			t.Fatal(err)
-		}
-		n := l.gated(pl)
-		s.meanwhile()
-		if c := pl.count(); c != n {
-			t.Errorf("%d messages left while nobody vouched for facts", c-n)
-		}
-		if err := rdb.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
-			t.Fatal(err)
-		}
-	})
+	s.blinded(l, func() error { return rdb.ReplicaOf(t.Context(), "127.0.0.1", "1").Err() }, func() error { return rdb.ReplicaOf(t.Context(), "NO", "ONE").Err() })
 	s.end("redis: demoted, and promoted again", 1)
 }
 
