@@ -74,10 +74,7 @@ func Config(names subject.Names) jetstream.StreamConfig {
 
 // Open opens the bucket of tokens.
 func Open(ctx context.Context, p stream.Provider, names subject.Names, log *slog.Logger) (*Store, error) {
-	if _, err := p.Open(ctx, Config(names)); err != nil {
-		return nil, fmt.Errorf("tokens: %w", err)
-	}
-	kv, err := p.JS.KeyValue(ctx, names.Access())
+	kv, err := p.KeyValue(ctx, Config(names))
 	if err != nil {
 		return nil, fmt.Errorf("tokens: %w", err)
 	}

@@ -9,12 +9,13 @@ import (
 	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/endpoint"
 	"github.com/carillon-dev/carillon/internal/errand"
+	"github.com/carillon-dev/carillon/internal/ledger"
 	"github.com/carillon-dev/carillon/internal/steering"
 )
 
 // automate makes the driver of flows of one term.
 func (s *side) automate(ctx context.Context) (*automation.Driver, error) {
-	marks, err := s.engines.JetStream.KeyValue(ctx, s.names.Tallies())
+	marks, err := s.streams.KeyValue(ctx, ledger.TallyConfig(s.names))
 	if err != nil {
 		return nil, fmt.Errorf("flows: %w", err)
 	}

@@ -53,10 +53,7 @@ func Config(names subject.Names) jetstream.StreamConfig {
 // Open opens the bucket, which the provider may create where it does not
 // exist.
 func Open(ctx context.Context, p stream.Provider, names subject.Names) (*Store, error) {
-	if _, err := p.Open(ctx, Config(names)); err != nil {
-		return nil, fmt.Errorf("definitions: %w", err)
-	}
-	kv, err := p.JS.KeyValue(ctx, names.Definitions())
+	kv, err := p.KeyValue(ctx, Config(names))
 	if err != nil {
 		return nil, fmt.Errorf("definitions: %w", err)
 	}

@@ -75,10 +75,7 @@ func Config(names subject.Names) jetstream.StreamConfig {
 
 // Open opens the bucket of keys.
 func Open(ctx context.Context, p stream.Provider, names subject.Names) (*Store, error) {
-	if _, err := p.Open(ctx, Config(names)); err != nil {
-		return nil, fmt.Errorf("idempotency keys: %w", err)
-	}
-	kv, err := p.JS.KeyValue(ctx, names.Idempotency())
+	kv, err := p.KeyValue(ctx, Config(names))
 	if err != nil {
 		return nil, fmt.Errorf("idempotency keys: %w", err)
 	}

@@ -96,10 +96,7 @@ func Open(ctx context.Context, c Config) (*Desk, error) {
 	if _, err := c.Streams.Open(ctx, Events(c.Names)); err != nil {
 		return nil, fmt.Errorf("events: %w", err)
 	}
-	if _, err := c.Streams.Open(ctx, ledger.TallyConfig(c.Names)); err != nil {
-		return nil, fmt.Errorf("events: %w", err)
-	}
-	derived, err := c.Streams.JS.KeyValue(ctx, c.Names.Tallies())
+	derived, err := c.Streams.KeyValue(ctx, ledger.TallyConfig(c.Names))
 	if err != nil {
 		return nil, fmt.Errorf("events: %w", err)
 	}

@@ -69,10 +69,7 @@ func Config(names subject.Names) jetstream.StreamConfig {
 // holder names this process; one that finds its own name in the record takes
 // it over at once, so no two that run at a time may have the same.
 func Open(ctx context.Context, p stream.Provider, names subject.Names, key, holder string, log *slog.Logger) (*Lease, error) {
-	if _, err := p.Open(ctx, Config(names)); err != nil {
-		return nil, fmt.Errorf("leases: %w", err)
-	}
-	kv, err := p.JS.KeyValue(ctx, names.Leases())
+	kv, err := p.KeyValue(ctx, Config(names))
 	if err != nil {
 		return nil, fmt.Errorf("leases: %w", err)
 	}

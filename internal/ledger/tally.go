@@ -118,10 +118,7 @@ func TallyConfig(names subject.Names) jetstream.StreamConfig {
 
 // OpenTally loads the checkpoint, creating its bucket where needed.
 func OpenTally(ctx context.Context, l *Ledger, names subject.Names, log *slog.Logger) (*Tally, error) {
-	if _, err := l.streams.Open(ctx, TallyConfig(names)); err != nil {
-		return nil, fmt.Errorf("tallies: %w", err)
-	}
-	kv, err := l.js.KeyValue(ctx, names.Tallies())
+	kv, err := l.streams.KeyValue(ctx, TallyConfig(names))
 	if err != nil {
 		return nil, fmt.Errorf("tallies: %w", err)
 	}

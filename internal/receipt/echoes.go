@@ -48,10 +48,7 @@ func EchoesConfig(names subject.Names) jetstream.StreamConfig {
 // OpenEchoes opens the bucket, which the provider may create where it does not
 // exist.
 func OpenEchoes(ctx context.Context, p stream.Provider, names subject.Names) (*Echoes, error) {
-	if _, err := p.Open(ctx, EchoesConfig(names)); err != nil {
-		return nil, fmt.Errorf("echoes: %w", err)
-	}
-	kv, err := p.JS.KeyValue(ctx, names.Echoes())
+	kv, err := p.KeyValue(ctx, EchoesConfig(names))
 	if err != nil {
 		return nil, fmt.Errorf("echoes: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -51,6 +52,18 @@ func (p Provider) Open(ctx context.Context, want jetstream.StreamConfig) (jetstr
 		return nil, fmt.Errorf("stream %s: %w", want.Name, err)
 	}
 	return s, nil
+}
+
+// KeyValue opens the stream of a bucket, as Open does, and returns the bucket.
+func (p Provider) KeyValue(ctx context.Context, want jetstream.StreamConfig) (jetstream.KeyValue, error) {
+	if _, err := p.Open(ctx, want); err != nil {
+		return nil, err
+	}
+	kv, err := p.JS.KeyValue(ctx, strings.TrimPrefix(want.Name, ofBuckets))
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", want.Name, err)
+	}
+	return kv, nil
 }
 
 // find returns the stream as it is there, or as it is there once it was made.
@@ -109,10 +122,13 @@ func (p Provider) Await(ctx context.Context, what string, look func(context.Cont
 	}
 }
 
+// ofBuckets begins the names of streams that are key-value buckets.
+const ofBuckets = "KV_"
+
 // Bucket returns the settings of a key-value bucket, which is a stream, with
 // so many revisions of each key.
 func Bucket(name, description string, history int64) jetstream.StreamConfig {
-	c := bucket("KV_"+name, description, "$KV."+name+".>")
+	c := bucket(ofBuckets+name, description, "$KV."+name+".>")
 	c.DenyDelete, c.MaxMsgsPerSubject, c.MaxMsgSize = true, history, -1
 	return c
 }

@@ -224,14 +224,15 @@ func TestBucketsOfAnEarlierVersion(t *testing.T) {
 func TestBucketsServe(t *testing.T) {
 	_, js := open(t)
 	p := Provider{JS: js, Create: true}
-	for _, c := range []jetstream.StreamConfig{Bucket("B", "keys", 2), Objects("B", "objects")} {
-		if _, err := p.Open(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := p.Open(t.Context(), Objects("B", "objects")); err != nil {
+		t.Fatal(err)
 	}
-	kv, err := js.KeyValue(t.Context(), "B")
+	kv, err := p.KeyValue(t.Context(), Bucket("B", "keys", 2))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := p.KeyValue(t.Context(), Bucket("B", "keys", 3)); err == nil || !strings.Contains(err.Error(), "KV_B") {
+		t.Errorf("with other settings: %v", err)
 	}
 	for range 3 {
 		if _, err := kv.PutString(t.Context(), "k", "v"); err != nil {
