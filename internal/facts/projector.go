@@ -61,6 +61,7 @@ type Projector struct {
 
 	clock clock.Reader
 	redis clock.Span // how far ahead Redis' clock was when it was last asked in this epoch; zero: it was not
+	jump  error      // what Redis' clock did that not everything was wiped for yet; nil: nothing
 
 	mu       sync.Mutex
 	position uint64    // the watermark that this projector left
@@ -86,7 +87,10 @@ var errJumped = errors.New("the clock of Redis was set")
 
 // redisStep is how far Redis' clock may be set unnoticed: so much of a second's
 // calls may a sender make beyond its rate. No machine that is kept by NTP sets
-// its clock that far once it runs; it is slewed.
+// its clock that far once it runs; it is slewed. A step forward below BeatLimit
+// passes slots until the next beat: what was given in the second before it may
+// be forgotten, so that in that second a sender makes twice its calls at the
+// most. The platform refuses them as too many, and they go again later.
 const redisStep = 50 * time.Millisecond
 
 // errAhead says that Redis holds what the stream does not: the stream was
@@ -126,6 +130,9 @@ func (p *Projector) epoch(ctx context.Context) error {
 	}
 	epoch := p.view.Epoch()
 	p.redis = clock.Span{} // it may be another's
+	if err := p.afresh(ctx); err != nil {
+		return err
+	}
 	from, err := p.begin(ctx, epoch)
 	if err != nil {
 		return err
@@ -239,12 +246,22 @@ func (p *Projector) redisTime(ctx context.Context) (time.Time, error) {
 	if was == (clock.Span{}) || p.redis.Steady(was, redisStep) {
 		return now, nil
 	}
-	by := p.redis.Moved(was)
-	p.redis = clock.Span{}
-	if err := p.wipe(ctx); err != nil {
-		return now, err
+	p.jump = fmt.Errorf("%w by %v", errJumped, p.redis.Moved(was).Round(time.Millisecond))
+	return now, p.afresh(ctx)
+}
+
+// afresh wipes what stands in Redis in the time of a clock that was set since,
+// and says so. Where it fails, each epoch that follows begins with it.
+func (p *Projector) afresh(ctx context.Context) error {
+	if p.jump == nil {
+		return nil
 	}
-	return now, fmt.Errorf("%w by %v", errJumped, by.Round(time.Millisecond))
+	if err := p.wipe(ctx); err != nil {
+		return fmt.Errorf("%w: %w", p.jump, err)
+	}
+	said := p.jump
+	p.jump = nil
+	return said
 }
 
 func (p *Projector) step(ctx context.Context, msgs <-chan stream.Message, failed <-chan error) error {
