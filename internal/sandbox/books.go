@@ -16,8 +16,8 @@ type books struct {
 	strings  *arena
 	people   people
 	accepted acceptedLog
-	calls    callRing
-	told     toldRing
+	calls    ring[callRecord]
+	told     ring[toldRecord]
 	asks     asks
 	owners   map[uint32]uint32 // of permissions: the person who gave each
 	hour     rolling           // calls of all accounts
@@ -29,7 +29,7 @@ func newBooks(o Options) *books {
 	strings := &arena{}
 	return &books{opts: o, byID: map[string]*account{}, byToken: map[string]*account{}, asks: asks{}, owners: map[uint32]uint32{}, strings: strings,
 		people: newPeople(strings), accepted: newAcceptedLog(strings, o.DropText),
-		calls: callRing{size: o.CallsKept}, hour: newRolling(time.Minute, 60)}
+		calls: ring[callRecord]{size: o.CallsKept}, told: ring[toldRecord]{size: toldKept}, hour: newRolling(time.Minute, 60)}
 }
 
 // account is the account of that id, entered with the defaults if new.

@@ -18,10 +18,7 @@ func (o outcome) String() string {
 
 // callRecord is one call as the list of calls shows it.
 type callRecord struct {
-	seq        uint64
-	at         int64 // arrival, nanoseconds since 1970
-	account    *account
-	person     string
+	row        // at: its arrival
 	metadata   string
 	message    uint64 // sequence number of the accepted message; 0: none
 	batch      uint32
@@ -33,39 +30,6 @@ type callRecord struct {
 	status     int // of the answer; of a batch item, inside the batch
 	code       int
 	subcode    int
-}
-
-// callRing keeps the newest calls.
-type callRing struct {
-	ring []callRecord
-	size int
-	n    uint64 // calls so far; the sequence number of the newest
-}
-
-// reserve takes the next sequence number.
-func (r *callRing) reserve() uint64 {
-	r.n++
-	return r.n
-}
-
-// put keeps a record under its reserved number.
-func (r *callRing) put(c callRecord) {
-	place := int((c.seq - 1) % uint64(r.size))
-	if place == len(r.ring) {
-		r.ring = append(r.ring, c)
-		return
-	}
-	r.ring[place] = c
-}
-
-// after copies up to n records that follow seq, oldest first.
-func (r *callRing) after(seq uint64, n int) []callRecord {
-	oldest := r.n - uint64(len(r.ring)) // the last one forgotten
-	var out []callRecord
-	for s := max(seq, oldest); s < r.n && len(out) < n; s++ {
-		out = append(out, r.ring[s%uint64(r.size)])
-	}
-	return out
 }
 
 // counts are an account's totals.

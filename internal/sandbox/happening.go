@@ -104,7 +104,7 @@ func (s *Sandbox) Happen(h Happening) (Happened, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.books.account(h.Account)
-	r := toldRecord{seq: s.books.told.reserve(), at: h.At.UnixNano(), account: a, person: h.Person, kind: h.Kind}
+	r := toldRecord{row: row{s.books.told.reserve(), h.At.UnixNano(), a, h.Person}, kind: h.Kind}
 	if h.ID == "" {
 		h.ID = s.books.newID(&h, r.seq)
 	}

@@ -164,11 +164,11 @@ func TestRestricted(t *testing.T) {
 	}
 }
 
-// TestToldRing: only the newest are kept, under their own numbers.
-func TestToldRing(t *testing.T) {
-	var r toldRing
+// TestRing: only the newest are kept, under their own numbers.
+func TestRing(t *testing.T) {
+	r := ring[toldRecord]{size: toldKept}
 	for range toldKept + 5 {
-		r.put(toldRecord{seq: r.reserve()})
+		r.put(toldRecord{row: row{seq: r.reserve()}})
 	}
 	if r.find(5) != nil || r.find(0) != nil || r.find(6) == nil || r.find(toldKept+5).seq != toldKept+5 || r.find(toldKept+6) != nil {
 		t.Error("the wrong ones are kept")

@@ -53,7 +53,7 @@ func (s *Sandbox) process(cs []call, batched bool) ([]decision, wire) {
 // rate decides, so that what a business tries is seen whatever it is answered.
 func (s *Sandbox) one(c *call, w wire, n int) decision {
 	a := s.books.owner(c)
-	r := callRecord{seq: s.books.calls.reserve(), at: c.at, account: a, person: c.request.Recipient.key(),
+	r := callRecord{row: row{s.books.calls.reserve(), c.at, a, c.request.Recipient.key()},
 		batch: c.batch, position: uint8(c.position), fault: w.fault, answered: w.answers(c.position, n)}
 	if len(r.person) > maxRecipientBytes {
 		r.person = ""

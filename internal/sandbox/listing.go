@@ -14,8 +14,8 @@ import (
 const (
 	// flushAt is the size of a write while a list streams.
 	flushAt = 32 << 10
-	// callsAtOnce is how many calls are copied under one lock.
-	callsAtOnce = 512
+	// atOnce is how many records are copied under one lock.
+	atOnce = 512
 )
 
 // filter is what a list is asked for. Zero fields ask for everything.
@@ -74,15 +74,23 @@ func (s *Sandbox) view() acceptedView {
 	}
 }
 
-// serveAccepted streams the accepted messages; memory does not grow with
-// their number.
-func (s *Sandbox) serveAccepted(w http.ResponseWriter, r *http.Request) {
-	f, err := parseFilter(r.URL.Query())
-	if err != nil {
-		badRequest(w, err)
-		return
+// listed streams a list of what a request asks for.
+func listed(list func(filter, *lines)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		f, err := parseFilter(r.URL.Query())
+		if err != nil {
+			badRequest(w, err)
+			return
+		}
+		out := newLines(w)
+		list(f, out)
+		out.flush()
 	}
-	out := newLines(w)
+}
+
+// listAccepted lists the accepted messages; memory does not grow with their
+// number.
+func (s *Sandbox) listAccepted(f filter, out *lines) {
 	v := s.view()
 	for seq := f.after + 1; seq <= v.n; seq++ {
 		m := &v.list[(seq-1)/acceptedChunk][(seq-1)%acceptedChunk]
@@ -94,7 +102,6 @@ func (s *Sandbox) serveAccepted(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	out.flush()
 }
 
 func (v *acceptedView) matches(f filter, place uint32) bool {
@@ -144,41 +151,9 @@ func appendPlace(b []byte, batch uint32, position uint8) []byte {
 	return appendNumber(appendNumber(b, "batch", int64(batch)), "position", int64(position))
 }
 
-// serveCalls streams the calls that are still kept.
-func (s *Sandbox) serveCalls(w http.ResponseWriter, r *http.Request) {
-	f, err := parseFilter(r.URL.Query())
-	if err != nil {
-		badRequest(w, err)
-		return
-	}
-	out := newLines(w)
-	s.mu.Lock()
-	end := s.books.calls.n // calls made while it streams are for the next page
-	s.mu.Unlock()
-	for after := f.after; after < end; {
-		s.mu.Lock()
-		some := s.books.calls.after(after, callsAtOnce)
-		s.mu.Unlock()
-		if len(some) == 0 {
-			break
-		}
-		for i := range some {
-			c := &some[i]
-			after = c.seq
-			if c.seq > end || !c.matches(f) {
-				continue
-			}
-			out.buf = c.append(out.buf, s.opts.Seed)
-			if !out.line(f.limit) {
-				return
-			}
-		}
-	}
-	out.flush()
-}
-
-func (c *callRecord) matches(f filter) bool {
-	return c.at >= f.since && (f.account == "" || c.account.id == f.account) && (f.person == "" || c.person == f.person)
+// listCalls lists the calls that are still kept.
+func (s *Sandbox) listCalls(f filter, out *lines) {
+	listRing(s, &s.books.calls, f, out, func(c *callRecord, b []byte) []byte { return c.append(b, s.opts.Seed) })
 }
 
 func (c *callRecord) append(b []byte, seed uint64) []byte {
@@ -238,6 +213,9 @@ func (l *lines) line(limit uint64) bool {
 }
 
 func (l *lines) flush() {
+	if len(l.buf) == 0 {
+		return
+	}
 	_, err := l.w.Write(l.buf)
 	l.broken = l.broken || err != nil
 	l.buf = l.buf[:0]

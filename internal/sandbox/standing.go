@@ -1,27 +1,19 @@
 package sandbox
 
 import (
-	"net/http"
 	"time"
 )
 
-// servePeopleList streams how people stand, as the books have it while it is
-// read: page by page it may change between two persons, never within one.
-func (s *Sandbox) servePeopleList(w http.ResponseWriter, r *http.Request) {
-	f, err := parseFilter(r.URL.Query())
-	if err != nil {
-		badRequest(w, err)
-		return
-	}
-	out := newLines(w)
+// listPeople lists how people stand, as the books have it while it is read: page by page it may change between two persons, never within one.
+func (s *Sandbox) listPeople(f filter, out *lines) {
 	s.mu.Lock()
 	end := s.books.people.n
 	s.mu.Unlock()
-	for from := uint32(min(f.after, uint64(end))); from < end; from += callsAtOnce {
+	for from := uint32(min(f.after, uint64(end))); from < end; from += atOnce {
 		s.mu.Lock()
 		var ends []int // of the lines, so that a limit cuts between two
 		var buf []byte
-		for place := from; place < min(end, from+callsAtOnce); place++ {
+		for place := from; place < min(end, from+atOnce); place++ {
 			if line := s.books.appendPerson(nil, place, f); line != nil {
 				buf = append(buf, line...)
 				ends = append(ends, len(buf))
@@ -37,7 +29,6 @@ func (s *Sandbox) servePeopleList(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	out.flush()
 }
 
 // appendPerson is a person's line, or nothing where the filter leaves them out.

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"net/http"
 	"strconv"
 	"time"
 )
@@ -11,53 +10,13 @@ const toldKept = 1 << 17
 
 // toldRecord is one happening as the list of them shows it.
 type toldRecord struct {
-	seq      uint64
-	at       int64 // nanoseconds since 1970
-	account  *account
-	person   string
+	row
 	kind     string
 	id       string
 	asks     string
 	told     bool  // to anybody
 	standby  bool  // while another app had the thread
 	answered int64 // when the first webhook answered it 200; 0: not yet
-}
-
-// toldRing keeps the newest happenings.
-type toldRing struct {
-	ring []toldRecord
-	n    uint64
-}
-
-func (r *toldRing) reserve() uint64 {
-	r.n++
-	return r.n
-}
-
-func (r *toldRing) put(t toldRecord) {
-	place := int((t.seq - 1) % toldKept)
-	if place == len(r.ring) {
-		r.ring = append(r.ring, t)
-		return
-	}
-	r.ring[place] = t
-}
-
-// find is a happening that is still kept, or nil.
-func (r *toldRing) find(seq uint64) *toldRecord {
-	if place := int((seq - 1) % toldKept); seq != 0 && place < len(r.ring) && r.ring[place].seq == seq {
-		return &r.ring[place]
-	}
-	return nil
-}
-
-// after copies up to n records that follow seq, oldest first.
-func (r *toldRing) after(seq uint64, n int) []toldRecord {
-	var out []toldRecord
-	for at := max(seq, r.n-uint64(len(r.ring))) + 1; at <= r.n && len(out) < n; at++ {
-		out = append(out, r.ring[(at-1)%toldKept])
-	}
-	return out
 }
 
 // answered notes what was answered 200, and when.
@@ -78,41 +37,9 @@ func (s *Sandbox) answered(ended time.Time, marks []mark) {
 	}
 }
 
-// serveTold streams the happenings that are still kept.
-func (s *Sandbox) serveTold(w http.ResponseWriter, r *http.Request) {
-	f, err := parseFilter(r.URL.Query())
-	if err != nil {
-		badRequest(w, err)
-		return
-	}
-	out := newLines(w)
-	s.mu.Lock()
-	end := s.books.told.n
-	s.mu.Unlock()
-	for after := f.after; after < end; {
-		s.mu.Lock()
-		some := s.books.told.after(after, callsAtOnce)
-		s.mu.Unlock()
-		if len(some) == 0 {
-			break
-		}
-		for i := range some {
-			t := &some[i]
-			after = t.seq
-			if t.seq > end || !t.matches(f) {
-				continue
-			}
-			out.buf = t.append(out.buf)
-			if !out.line(f.limit) {
-				return
-			}
-		}
-	}
-	out.flush()
-}
-
-func (t *toldRecord) matches(f filter) bool {
-	return t.at >= f.since && (f.account == "" || t.account.id == f.account) && (f.person == "" || t.person == f.person)
+// listTold lists the happenings that are still kept.
+func (s *Sandbox) listTold(f filter, out *lines) {
+	listRing(s, &s.books.told, f, out, (*toldRecord).append)
 }
 
 func (t *toldRecord) append(b []byte) []byte {
