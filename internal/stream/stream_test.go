@@ -396,6 +396,45 @@ func TestFollowWaitsForWhatIsToCome(t *testing.T) {
 	}
 }
 
+// TestFollowGoesOnWithAnotherReader takes the reader away, with messages on
+// the way and with none.
+func TestFollowGoesOnWithAnotherReader(t *testing.T) {
+	nc, js := open(t)
+	store(t, nc, fresh(0, 10)...)
+	to, _, _ := follow(t, js, 0)
+	for want := uint64(1); want <= 15; want++ {
+		if m := receive(t, to); m.Seq != want {
+			t.Fatalf("sequence %d, want %d", m.Seq, want)
+		}
+		switch want {
+		case 3:
+			deleteReaders(t, js)
+		case 10:
+			deleteReaders(t, js)
+			store(t, nc, fresh(10, 15)...)
+		}
+	}
+}
+
+// deleteReaders deletes all there are, once there is one.
+func deleteReaders(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	s := must(js.Stream(t.Context(), "S"))(t)
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); {
+		n := 0
+		for info := range s.ListConsumers(t.Context()).Info() {
+			if err := s.DeleteConsumer(t.Context(), info.Name); err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		if n > 0 {
+			return
+		}
+	}
+	t.Fatal("nobody reads")
+}
+
 // A follower that nobody receives from can still be stopped.
 func TestFollowStopsWhileBlocked(t *testing.T) {
 	nc, js := open(t)
