@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -135,22 +136,8 @@ func (t *Teller) nowOfFlow(ctx context.Context, id job.ID) (*Now, error) {
 	return t.judge(ctx, p, id)
 }
 
-// flowsOf tells the stories of a contact's jobs of flows, in no order.
-func (t *Teller) flowsOf(ctx context.Context, sender string, k job.Key) ([]Story, error) {
-	jobs, err := t.Ledger.JobsOf(ctx, sender, k)
-	if err != nil {
-		return nil, err
-	}
-	var out []Story
-	for _, e := range jobs {
-		if e.ID.Flow() == "" {
-			continue
-		}
-		s, err := t.ofFlow(ctx, e.ID)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, nil
+// ofFlows tells the stories of those jobs that are of flows, in no order.
+func (t *Teller) ofFlows(ctx context.Context, entries []ledger.Entry) ([]Story, error) {
+	entries = slices.DeleteFunc(entries, func(e ledger.Entry) bool { return e.ID.Flow() == "" })
+	return each(ctx, entries, func(ctx context.Context, e ledger.Entry) (Story, error) { return t.ofFlow(ctx, e.ID) })
 }

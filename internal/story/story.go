@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/carillon-dev/carillon/internal/audience"
 	"github.com/carillon-dev/carillon/internal/broadcast"
 	"github.com/carillon-dev/carillon/internal/contact"
@@ -93,27 +95,37 @@ func (t *Teller) Job(ctx context.Context, id job.ID) (Story, error) {
 	if b.Snapshot == nil || b.Source() != id.Source {
 		return Story{}, fmt.Errorf("job %s: %w", id, ErrUnknownJob)
 	}
-	s, err := t.tell(ctx, b, id)
+	_, recorded, err := t.Ledger.Last(ctx, id)
+	if err != nil {
+		return Story{}, err
+	}
+	s, err := t.tell(ctx, b, id, recorded)
 	if err == nil && !s.InAudience {
 		return Story{}, fmt.Errorf("job %s: %w", id, ErrUnknownJob)
 	}
 	return s, err
 }
 
-func (t *Teller) tell(ctx context.Context, b *broadcast.Broadcast, id job.ID) (Story, error) {
-	s := Story{Job: id, Broadcast: b.Spec.ID, State: job.Pending}
-	in, err := t.inAudience(ctx, b, id.Contact)
-	if err != nil || !in {
-		return s, err
+// tell tells the story of a broadcast's job. Who has a record in the ledger is
+// in the audience; who has none is looked for there.
+func (t *Teller) tell(ctx context.Context, b *broadcast.Broadcast, id job.ID, recorded bool) (Story, error) {
+	s := Story{Job: id, Broadcast: b.Spec.ID, State: job.Pending, InAudience: recorded}
+	if !recorded {
+		var err error
+		if s.InAudience, err = t.inAudience(ctx, b, id.Contact); err != nil || !s.InAudience {
+			return s, err
+		}
 	}
-	s.InAudience = true
 	s.Steps = []Step{
 		{At: b.LaunchedAt, What: "launched", Text: "broadcast " + b.Spec.ID + " was launched, due " + stamp(b.DueAt)},
 		{At: b.Frozen.At, What: "planned", Text: fmt.Sprintf("audience frozen with %d contacts, this one among them", b.Snapshot.Count)},
 	}
-	since, err := t.history(ctx, &s, "")
-	if err != nil {
-		return s, err
+	var since time.Time
+	var err error
+	if recorded {
+		if since, err = t.history(ctx, &s, ""); err != nil {
+			return s, err
+		}
 	}
 	t.close(b, &s)
 	if err := t.doubt(ctx, &s, since); err != nil {
@@ -216,40 +228,78 @@ func (t *Teller) Contact(ctx context.Context, sender, address string) (Contact, 
 	if c.Record, c.Known, err = t.Facts.Contact(ctx, sender, c.Key); err != nil {
 		return c, err
 	}
-	ids, err := t.Defs.Broadcasts(ctx)
+	launched, err := t.launched(ctx, sender)
 	if err != nil {
 		return c, err
 	}
-	var launched []*broadcast.Broadcast
-	for _, id := range ids {
-		b, _, err := t.Defs.Broadcast(ctx, id)
-		if err != nil {
-			return c, err
-		}
-		if b.Spec.Sender == sender && !b.LaunchedAt.IsZero() {
-			launched = append(launched, b)
-		}
+	entries, err := t.Ledger.JobsOf(ctx, sender, c.Key)
+	if err != nil {
+		return c, err
 	}
-	slices.SortFunc(launched, func(a, b *broadcast.Broadcast) int { return a.LaunchedAt.Compare(b.LaunchedAt) })
-	for _, b := range launched {
+	recorded := map[job.ID]bool{}
+	for _, e := range entries {
+		recorded[e.ID] = true
+	}
+	told, err := each(ctx, launched, func(ctx context.Context, b *broadcast.Broadcast) (Story, error) {
 		if b.Snapshot == nil {
-			c.Missed = append(c.Missed, Missed{b.Spec.ID, "its audience is not frozen; it is " + string(b.State)})
-			continue
+			return Story{}, nil
 		}
-		s, err := t.tell(ctx, b, b.Source().Job(c.Key))
-		if err != nil {
-			return c, err
-		}
-		if s.InAudience {
-			c.Stories = append(c.Stories, s)
-			continue
-		}
-		c.Missed = append(c.Missed, Missed{b.Spec.ID, whyMissed(b, c)})
+		id := b.Source().Job(c.Key)
+		return t.tell(ctx, b, id, recorded[id])
+	})
+	if err != nil {
+		return c, err
 	}
-	flows, err := t.flowsOf(ctx, sender, c.Key)
+	for i, b := range launched {
+		switch {
+		case told[i].InAudience:
+			c.Stories = append(c.Stories, told[i])
+		case b.Snapshot == nil:
+			c.Missed = append(c.Missed, Missed{b.Spec.ID, "its audience is not frozen; it is " + string(b.State)})
+		default:
+			c.Missed = append(c.Missed, Missed{b.Spec.ID, whyMissed(b, c)})
+		}
+	}
+	flows, err := t.ofFlows(ctx, entries)
 	c.Stories = append(c.Stories, flows...)
 	slices.SortStableFunc(c.Stories, func(a, b Story) int { return a.Steps[0].At.Compare(b.Steps[0].At) })
 	return c, err
+}
+
+// launched returns a sender's broadcasts that were launched, oldest first.
+func (t *Teller) launched(ctx context.Context, sender string) ([]*broadcast.Broadcast, error) {
+	ids, err := t.Defs.Broadcasts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := each(ctx, ids, func(ctx context.Context, id string) (*broadcast.Broadcast, error) {
+		b, _, err := t.Defs.Broadcast(ctx, id)
+		return b, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(b *broadcast.Broadcast) bool { return b.Spec.Sender != sender || b.LaunchedAt.IsZero() })
+	slices.SortFunc(all, func(a, b *broadcast.Broadcast) int { return a.LaunchedAt.Compare(b.LaunchedAt) })
+	return all, nil
+}
+
+// atOnce is how many things are read side by side for one question: nearly all
+// of the time is spent waiting for answers.
+const atOnce = 16
+
+// each calls fn for every value, and returns what it returned in their order.
+func each[T, R any](ctx context.Context, from []T, fn func(context.Context, T) (R, error)) ([]R, error) {
+	out := make([]R, len(from))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for i, v := range from {
+		g.Go(func() (err error) {
+			out[i], err = fn(ctx, v)
+			return err
+		})
+	}
+	return out, g.Wait()
 }
 
 // whyMissed says what keeps a contact out of an audience, by what is known of
