@@ -66,13 +66,10 @@ type deed struct {
 
 // act writes into the audit log what is about to be done. A handler calls it
 // once it knows that, and changes nothing before: with an error, nothing at
-// all. By a clock that can't be believed nothing is done either: an opt-out of
-// an hour ago would lose against an opt-in since.
+// all.
 func (s *Server) act(a *answer, r *http.Request, d deed) error {
-	if c := s.Scheduler.Clock; c != nil {
-		if err := c.Check(time.Now()); err != nil {
-			return refuse(http.StatusServiceUnavailable, "nothing was done: "+err.Error()+"; or ask another scheduler")
-		}
+	if err := s.timely(a.route); err != nil {
+		return err
 	}
 	e := s.entry(a.route, r)
 	e.Object, e.Sender, e.Details = d.object, d.sender, tidy(d.details)
@@ -84,6 +81,51 @@ func (s *Server) act(a *answer, r *http.Request, d deed) error {
 	}
 	a.begun = begun
 	return nil
+}
+
+// Clock tells whether this process' clock may be believed, and else what time it
+// was by one that was.
+type Clock interface {
+	Check(now time.Time) error
+	Agreed() (t time.Time, ok bool)
+}
+
+// stops are the routes that only ever stop something, by path.
+func stops() map[string]bool {
+	return map[string]bool{
+		"/v1/senders/{id}/pause":     true,
+		"/v1/senders/{id}/optouts":   true,
+		"/v1/broadcasts/{id}/pause":  true,
+		"/v1/broadcasts/{id}/cancel": true,
+		"/v1/flows/{id}/pause":       true,
+		"/v1/flows/{id}/delete":      true,
+		"/v1/flows/{id}/stop":        true,
+		"/v1/endpoints/{id}/disable": true,
+		"/v1/tokens/{id}/revoke":     true,
+	}
+}
+
+// timely refuses what would be done by a clock that can't be believed: a launch
+// would begin too soon, an opt-in win against an opt-out since. What stops
+// something is always done, dated by the time that was last agreed on.
+func (s *Server) timely(rt route) error {
+	if s.Clock == nil {
+		return nil
+	}
+	err := s.Clock.Check(time.Now())
+	if _, agreed := s.Clock.Agreed(); err == nil || agreed && stops()[rt.path] {
+		return nil
+	}
+	return refuse(http.StatusServiceUnavailable, "nothing was done: "+err.Error()+"; or ask another scheduler")
+}
+
+// now is when what an order says is so.
+func (s *Server) now() time.Time {
+	if s.Clock == nil {
+		return time.Now()
+	}
+	t, _ := s.Clock.Agreed()
+	return t
 }
 
 // recordTimeout bounds writing a record for which its caller does not wait.

@@ -151,7 +151,7 @@ func (s *Server) moveSender(a *answer, r *http.Request, to facts.Control) error 
 		return err
 	}
 	seq, err := s.Facts.EditControl(ctx, facts.SenderControl, id, func(old facts.Control) (facts.Control, bool) {
-		to.Rev, to.At = old.Rev+1, time.Now().UTC()
+		to.Rev, to.At = old.Rev+1, s.now().UTC()
 		return to, old.State != to.State
 	})
 	if err != nil {
@@ -208,7 +208,7 @@ func (s *Server) optOut(a *answer, r *http.Request) error {
 	}
 	ctx, cancel := detached(r) // who hangs up has opted out all the same
 	defer cancel()
-	rec, err := s.Consent.OptOut(ctx, id, req.Contact, contact.OptOut{Scope: contact.Scope(req.Scope), At: time.Now(), Source: req.Source})
+	rec, err := s.Consent.OptOut(ctx, id, req.Contact, contact.OptOut{Scope: contact.Scope(req.Scope), At: s.now(), Source: req.Source})
 	if err != nil {
 		return err
 	}

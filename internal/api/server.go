@@ -44,13 +44,14 @@ import (
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
-// Config is what the API calls. All fields but Listening are needed.
+// Config is what the API calls. All fields but Listening and Clock are needed.
 type Config struct {
 	Defs       *definition.Store
 	Facts      *facts.Store
 	Ready      func(context.Context) error // why messages can't go out just now; nil: they can
 	Consent    *consent.Desk
 	Scheduler  *scheduler.Scheduler
+	Clock      Clock // nil: this process' clock is believed
 	Auditor    *audit.Auditor
 	Dead       *deadletter.Store
 	Witness    *receipt.Witness // of unknown outcomes

@@ -182,6 +182,12 @@ func (c *core) tell(ctx context.Context) error {
 	})
 }
 
+// now is the time that is believed, or was: see clock.Watch.Agreed.
+func (c *core) now() time.Time {
+	t, _ := c.clock.Agreed()
+	return t
+}
+
 // ready says why messages can't go out through this process just now.
 func (c *core) ready(ctx context.Context) error {
 	if err := c.clock.Check(time.Now()); err != nil {

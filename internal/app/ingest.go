@@ -27,7 +27,7 @@ func (s *side) ingest(ctx context.Context) (*ingest.Desk, error) {
 	receipts := &receipt.Desk{Ledger: c.ledger, Commits: c.commits, Key: c.facts.Key, Echoes: s.echoes, Stats: &receipt.Stats{}, Log: c.cfg.Log}
 	desk, err := ingest.Open(ctx, ingest.Config{
 		NATS: c.engines.NATS, Streams: c.streams, Names: c.names, Facts: c.facts, Consent: s.consent(), Senders: s.known,
-		Receipts: receipts, Rulebook: c.rulebook.Rulebook, Log: c.cfg.Log, Kill: c.cfg.Kill,
+		Receipts: receipts, Rulebook: c.rulebook.Rulebook, Log: c.cfg.Log, Now: c.clock.Agreed, Kill: c.cfg.Kill,
 	})
 	if err != nil {
 		return nil, err

@@ -100,7 +100,7 @@ func (c *core) schedule(ctx context.Context, holder string) (*side, error) {
 	s.lease.Fit = func() bool { return c.clock.Check(time.Now()) == nil }
 	s.scheduler = scheduler.New(scheduler.Config{
 		NATS: c.engines.NATS, Names: c.names, Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Commits: c.commits, Tally: s.tally,
-		Dead: s.dead, Witness: s.witness, Clock: c.clock, Tracer: c.tracer, Log: c.cfg.Log, Kill: c.cfg.Kill,
+		Dead: s.dead, Witness: s.witness, Clock: c.clock, Now: c.now, Tracer: c.tracer, Log: c.cfg.Log, Kill: c.cfg.Kill,
 	})
 	if s.desk, err = s.ingest(ctx); err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"time"
 
 	"github.com/carillon-dev/carillon/internal/access"
 	"github.com/carillon-dev/carillon/internal/api"
@@ -41,9 +40,9 @@ func (s *side) serve(ctx context.Context) (string, error) {
 	}
 	srv, err := api.New(api.Config{
 		Defs: c.defs, Facts: c.facts, Ready: c.ready, Consent: s.consent(), Desk: s.desk, CRM: s.crm,
-		Scheduler: s.scheduler, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally, Witness: s.witness}, Dead: s.dead, Witness: s.witness,
+		Scheduler: s.scheduler, Clock: c.clock, Auditor: &audit.Auditor{Audiences: s.audiences, Ledger: c.ledger, Tally: s.tally, Witness: s.witness}, Dead: s.dead, Witness: s.witness,
 		Teller: &story.Teller{Defs: c.defs, Facts: c.facts, Audiences: s.audiences, Ledger: c.ledger, Gate: c.gate, Witness: s.witness, Runs: c.runs, Programs: s.known, Says: errand.NewReader(c.runs, s.known, c.defs, c.facts)}, Feed: s.feed, Outlets: s.outlets, Labels: s.labels,
-		Steering: &steering.Desk{Defs: c.defs, Controls: c.facts, Runs: s.runs, Timers: s.timers, Key: c.facts.Key, Now: time.Now},
+		Steering: &steering.Desk{Defs: c.defs, Controls: c.facts, Runs: s.runs, Timers: s.timers, Key: c.facts.Key, Now: c.now},
 		Tally:    s.tally, Gate: c.gate, Policy: client.Policy{Rulebook: c.rulebook.Name, Digest: c.rulebook.Digest}, Token: string(c.token), Access: tokens,
 		Journal: log, Keys: keys, Rate: c.cfg.APIRate, Tracer: c.tracer, Log: c.cfg.Log,
 		Backup: backup.Source{JS: c.engines.JetStream, Names: c.names, Prefix: c.cfg.Prefix, Key: c.print, By: program()}.Write,

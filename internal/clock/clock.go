@@ -56,8 +56,9 @@ type Watch struct {
 	Reader
 	log *slog.Logger
 
-	mu    sync.Mutex
-	spans map[string]Span
+	mu     sync.Mutex
+	spans  map[string]Span
+	agreed Instant // when this clock was believed after the store was heard last; zero: never
 }
 
 // New returns a watch that has heard nothing, so that nothing is believed yet.
@@ -68,10 +69,16 @@ func New(log *slog.Logger) *Watch {
 // Hear takes in what another clock said, exact up to a grain, to a question
 // that was sent and answered at two moments, as time.Now returned them.
 func (w *Watch) Hear(witness string, theirs time.Time, grain time.Duration, sent, received time.Time) {
-	s := Compare(theirs, grain, w.Instant(sent), w.Instant(received))
+	w.hear(witness, Compare(theirs, grain, w.Instant(sent), w.Instant(received)))
+}
+
+func (w *Watch) hear(witness string, s Span) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.spans[witness] = s
+	if w.believe(s.At) == nil {
+		w.agreed = s.At
+	}
 }
 
 // Check returns nil where this process' clock may be believed at a moment, as
@@ -81,6 +88,10 @@ func (w *Watch) Check(now time.Time) error { return w.check(w.Instant(now)) }
 func (w *Watch) check(now Instant) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.believe(now)
+}
+
+func (w *Watch) believe(now Instant) error {
 	if s, ok := w.spans[Store]; !ok || now.Mono-s.At.Mono > patience {
 		return ErrUnheard
 	}
@@ -94,6 +105,24 @@ func (w *Watch) check(now Instant) error {
 		}
 	}
 	return nil
+}
+
+// Agreed is the time at which the clocks agreed last, run on by the monotonic
+// clock: what people ask for meanwhile is dated by it, so that it keeps its place
+// among what they said before and say afterwards. False where they never agreed;
+// then it is what this process' clock shows.
+func (w *Watch) Agreed() (time.Time, bool) { return w.agreedAt(w.Instant(time.Now())) }
+
+func (w *Watch) agreedAt(now Instant) (time.Time, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.believe(now) == nil {
+		return now.Wall, true
+	}
+	if w.agreed == (Instant{}) {
+		return now.Wall, false
+	}
+	return w.agreed.Wall.Add(now.Mono - w.agreed.Mono), true
 }
 
 // Skew is the largest difference of clocks that is certain at a moment.

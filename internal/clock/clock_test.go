@@ -80,6 +80,36 @@ func TestNothingIsBelievedUnheard(t *testing.T) {
 	}
 }
 
+// TestAgreed sets clocks after they agreed: the time runs on from there, whoever
+// is set, until they agree anew.
+func TestAgreed(t *testing.T) {
+	t.Parallel()
+	w := New(slog.New(slog.DiscardHandler))
+	hear := func(theirs, now Instant) { w.hear(Store, Compare(theirs.Wall, 0, now, now)) }
+	expect := func(what string, now, want Instant, agreed bool) {
+		t.Helper()
+		if got, ok := w.agreedAt(now); !got.Equal(want.Wall) || ok != agreed {
+			t.Errorf("%s: %v, %v; want %v", what, got, ok, want.Wall)
+		}
+	}
+	const s, hour = time.Second, time.Hour
+	expect("nobody was heard", at(1*s, 0), at(1*s, 0), false)
+	hear(at(2*s, hour), at(2*s, 0))
+	expect("they never agreed", at(3*s, 0), at(3*s, 0), false)
+	hear(at(4*s, 0), at(4*s, 0))
+	expect("they agree", at(5*s, 0), at(5*s, 0), true)
+	expect("this one was set", at(6*s, hour), at(6*s, 0), true)
+	expect("back", at(7*s, -hour), at(7*s, 0), true)
+	hear(at(8*s, 0), at(8*s, hour))
+	expect("and heard", at(9*s, hour), at(9*s, 0), true)
+	hear(at(10*s, hour), at(10*s, 0))
+	expect("the other was set", at(11*s, 0), at(11*s, 0), true)
+	expect("both, one after the other", at(12*s, hour), at(12*s, hour), true)
+	hear(at(13*s, hour), at(13*s, hour))
+	expect("and heard", at(14*s, 0), at(14*s, hour), true)
+	expect("unheard for long", at(2*hour, 0), at(2*hour, hour), true)
+}
+
 // TestSpanHoldsTheTruth asks a clock that is ahead by some while, with some
 // delay, by a machine whose own clock is set meanwhile: what is certain of the
 // difference is never more than it.

@@ -88,7 +88,7 @@ func (d *Desk) catchUp(ctx context.Context, p CatchUpPlan) error {
 	}
 	q := stream.Query{Stream: d.Names.EventsStream(), From: from + 1}
 	err = stream.Each(ctx, d.js, q, func(m stream.Message) error {
-		if d.Now().Sub(m.At) < p.Delay {
+		if d.time().Sub(m.At) < p.Delay {
 			return errYoung
 		}
 		e, err := event.Decode(m.Data)
@@ -192,7 +192,7 @@ func (d *Desk) repeat(ctx context.Context, some []again, limit time.Duration) er
 	}
 	for i := range later {
 		e := &later[i]
-		if d.Now().Sub(e.Time) >= limit {
+		if d.time().Sub(e.Time) >= limit {
 			d.stats.Expired.Add(1)
 			continue
 		}

@@ -59,9 +59,12 @@ type Config struct {
 	Receipts Receipts         // nil: receipts are counted and forgotten
 	Rulebook *policy.Rulebook // which words mean stop
 	Log      *slog.Logger
-	Now      func() time.Time // nil: time.Now
-	Kill     *killpoint.Plan  // nil: at no point
+	Now      Now             // nil: time.Now, which is believed
+	Kill     *killpoint.Plan // nil: at no point
 }
+
+// Now tells the time, and false where it is one that nobody agrees on.
+type Now func() (t time.Time, agreed bool)
 
 // Desk takes events in. Its zero value is of no use; see Open. Any number of
 // processes may have one on the same engines.
@@ -101,7 +104,7 @@ func Open(ctx context.Context, c Config) (*Desk, error) {
 		return nil, fmt.Errorf("events: %w", err)
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = func() (time.Time, bool) { return time.Now(), true }
 	}
 	d := &Desk{Config: c, js: c.Streams.JS, derived: derived}
 	d.told.serve, d.sent.serve = d.takeIn, d.takeReceipts
@@ -246,17 +249,25 @@ func (d *Desk) takeReceipts(ctx context.Context, calls [][]event.Event) ([]Taken
 const maxAhead = 5 * time.Minute
 
 // dated returns the events with a time that can be relied on. What was told
-// with none, or with one that lies ahead, happened when it was told.
+// with none, or with one that lies ahead, happened when it was told. Where nobody
+// agrees on when that is, what is ahead stays: an opt-out that is dated back
+// would lose against a return before it.
 func (d *Desk) dated(events []event.Event) []event.Event {
-	now := d.Now().UTC()
+	now, agreed := d.Now()
 	out := slices.Clone(events)
 	for i := range out {
-		if t := out[i].Time; t.IsZero() || t.After(now.Add(maxAhead)) {
+		if t := out[i].Time; t.IsZero() || agreed && t.After(now.Add(maxAhead)) {
 			out[i].Time = now
 		}
 		out[i].Time = out[i].Time.UTC()
 	}
 	return out
+}
+
+// time is Now, agreed on or not.
+func (d *Desk) time() time.Time {
+	t, _ := d.Now()
+	return t
 }
 
 // assign returns the events with their sender, once for each where an account

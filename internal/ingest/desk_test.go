@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/carillon-dev/carillon/internal/contact"
 	"github.com/carillon-dev/carillon/internal/event"
 	"github.com/carillon-dev/carillon/internal/facts"
 	"github.com/carillon-dev/carillon/internal/ingest"
@@ -73,7 +74,7 @@ func TestClockAhead(t *testing.T) {
 	w := newWorld(t)
 	w.Settled(t, nil)
 	now := at(0)
-	w.desk = w.open(t, func(c *ingest.Config) { c.Now = func() time.Time { return now } })
+	w.desk = w.open(t, func(c *ingest.Config) { c.Now = func() (time.Time, bool) { return now, true } })
 	limit := now.Add(5 * time.Minute)
 	never := wrote(2, limit.Add(1), "hello")
 	untimed := told(event.Reaction, 3, time.Time{})
@@ -84,6 +85,22 @@ func TestClockAhead(t *testing.T) {
 		if got := w.contact(t, i).LastInbound; !got.Equal(want) {
 			t.Errorf("contact %d: %s, want %s", i, got, want)
 		}
+	}
+}
+
+// Where nobody knows what time it is, an opt-out of later stays as late as the
+// platform says: dated back, it would lose against the return before it.
+func TestClockNotAgreedOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Settled(t, nil)
+	w.desk = w.open(t, func(c *ingest.Config) { c.Now = func() (time.Time, bool) { return at(0), false } })
+	w.take(t, wrote(1, at(30), "START"), wrote(1, at(40), "STOP"), told(event.Reaction, 2, time.Time{}))
+	if r := w.contact(t, 1); !r.OptedOut(contact.All) || !r.OptOuts[0].At.Equal(at(40)) {
+		t.Errorf("the opt-out does not stand: %+v", r)
+	}
+	if got := w.contact(t, 2).LastInbound; !got.Equal(at(0)) {
+		t.Errorf("what was told with no time: %s", got)
 	}
 }
 

@@ -23,7 +23,7 @@ func (d *Desk) enforce(ctx context.Context, e *event.Event) (uint64, error) {
 		return 0, nil // of a kind that nobody knows: it is kept, and stops nothing
 	}
 	seq, err := d.Facts.EditControl(ctx, facts.SenderControl, e.Sender, func(old facts.Control) (facts.Control, bool) {
-		return enforced(old, e, d.Now().UTC())
+		return enforced(old, e, d.time().UTC())
 	})
 	if err != nil {
 		return 0, fmt.Errorf("enforcement: %w", err)

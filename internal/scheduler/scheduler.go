@@ -46,6 +46,7 @@ type Config struct {
 	Dead      *deadletter.Store
 	Witness   *receipt.Witness // of unknown outcomes
 	Clock     gate.Clock       // nil: whoever leads looks after its clock itself
+	Now       func() time.Time // when what is stopped is; nil: time.Now
 	Tracer    trace.Tracer
 	Log       *slog.Logger
 	Kill      *killpoint.Plan // nil: at no point
@@ -55,7 +56,12 @@ type Config struct {
 type Scheduler struct{ Config }
 
 // New returns a scheduler.
-func New(c Config) *Scheduler { return &Scheduler{c} }
+func New(c Config) *Scheduler {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Scheduler{c}
+}
 
 // ended counts the jobs of a source that have an outcome.
 func (s *Scheduler) ended(src job.Source) int {

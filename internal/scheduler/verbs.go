@@ -88,7 +88,7 @@ type moved struct {
 // control writes what rechecks see of a broadcast at a revision, and returns
 // the facts' sequence from which on they do.
 func (s *Scheduler) control(ctx context.Context, b *broadcast.Broadcast, rev uint64) (uint64, error) {
-	c := facts.Control{State: facts.Running, EndsAt: b.EndsAt, Rev: rev, At: time.Now().UTC()}
+	c := facts.Control{State: facts.Running, EndsAt: b.EndsAt, Rev: rev, At: s.Now().UTC()}
 	switch b.State {
 	case broadcast.Paused, broadcast.Scheduled, broadcast.Draft:
 		c.State = facts.Paused
@@ -159,7 +159,7 @@ func (s *Scheduler) Pause(ctx context.Context, id string) (Stopped, error) {
 
 // Cancel closes a broadcast: what has no outcome by then is cancelled.
 func (s *Scheduler) Cancel(ctx context.Context, id string) (Stopped, error) {
-	m, err := s.move(ctx, id, broadcast.Cancel, func(b *broadcast.Broadcast) { b.ClosedAt = time.Now().UTC() })
+	m, err := s.move(ctx, id, broadcast.Cancel, func(b *broadcast.Broadcast) { b.ClosedAt = s.Now().UTC() })
 	if err != nil {
 		return Stopped{}, err
 	}
