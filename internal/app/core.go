@@ -193,6 +193,9 @@ func (c *core) ready(ctx context.Context) error {
 	if err := c.clock.Check(time.Now()); err != nil {
 		return fmt.Errorf("the gate is closed: %w", err)
 	}
+	if err := c.engines.Writes(); err != nil {
+		return fmt.Errorf("%w; it goes on by itself once there is room", err)
+	}
 	if err := c.view.Open(ctx); err != nil {
 		return fmt.Errorf("the gate is closed: %w; it goes on by itself", err)
 	}

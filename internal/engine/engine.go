@@ -117,6 +117,16 @@ func (e *Engines) SyncAlways() bool {
 	return e.embedded != nil && e.embedded.syncsAlways()
 }
 
+// Writes says why the embedded NATS server takes no writes just now, such as
+// that its disk is full. It is nil when NATS is elsewhere: what a server of
+// others refuses, only who writes hears of.
+func (e *Engines) Writes() error {
+	if e.embedded == nil {
+		return nil
+	}
+	return e.embedded.writes()
+}
+
 // Clustered reports whether the NATS server is one of a cluster, which can
 // keep a stream on several servers. It is the server's own word, given at
 // every connect.
@@ -176,7 +186,7 @@ func (e *Engines) startNATS(ctx context.Context, c Config) error {
 		if err != nil {
 			return err
 		}
-		opts, where = append(opts, nats.InProcessServer(s.server)), "embedded server"
+		opts, where = append(opts, nats.InProcessServer(s)), "embedded server"
 	} else if opts, err = natsOptions(c); err != nil {
 		return err
 	}

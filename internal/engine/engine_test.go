@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -48,15 +47,15 @@ func TestEmbeddedServerSyncsAlways(t *testing.T) {
 	if !e.SyncAlways() {
 		t.Error("SyncAlways() = false")
 	}
-	v, err := e.embedded.server.Varz(nil)
+	v, err := e.embedded.now().Varz(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if v.JetStream.Config == nil || !v.JetStream.Config.SyncAlways {
 		t.Errorf("varz: %+v, want sync_always", v.JetStream.Config)
 	}
-	if e.embedded.server.Addr() != nil {
-		t.Errorf("embedded server listens on %v, want nowhere", e.embedded.server.Addr())
+	if e.embedded.now().Addr() != nil {
+		t.Errorf("embedded server listens on %v, want nowhere", e.embedded.now().Addr())
 	}
 }
 
@@ -160,7 +159,7 @@ func TestStopIsBounded(t *testing.T) {
 	if err := e.lock(t.Context(), Config{Data: data}); err != nil {
 		t.Fatal(err)
 	}
-	e.embedded = &embeddedNATS{server: &server.Server{}, down: make(chan struct{})}
+	e.embedded = &embeddedNATS{down: make(chan struct{})}
 	e.onStop("embedded nats", func(ctx context.Context) error { <-ctx.Done(); return errors.New("still shutting down") })
 	err := e.unwind(time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "still shutting down") || !strings.Contains(err.Error(), "stays locked") {

@@ -9,11 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/carillon-dev/carillon/internal/store"
 )
 
 // Versions of an external server. Atomic batches with expectations came with
@@ -27,102 +24,6 @@ var (
 // natsDialTimeout bounds one attempt at one server, so that a dead one in the
 // list doesn't use up the time of the next.
 const natsDialTimeout = 5 * time.Second
-
-// embeddedNATS is a server inside this process that listens on no port.
-type embeddedNATS struct {
-	server *server.Server
-	down   chan struct{} // closed once the server has ended and its index is written
-}
-
-// embedNATS starts a server with its streams in dir. When it returns a server
-// along with an error, that server is to be stopped.
-func embedNATS(dir string, sync bool, ready time.Duration, log *slog.Logger) (*embeddedNATS, error) {
-	if err := makeDir(dir); err != nil {
-		return nil, err
-	}
-	if sync { // what is unsynced is being made
-		if err := checkStore(dir, log); err != nil {
-			return nil, err
-		}
-	}
-	s, err := server.NewServer(embeddedOptions(dir, sync))
-	if err != nil {
-		return nil, fmt.Errorf("embedded nats in %s: %w", dir, cause(err))
-	}
-	fatal := &natsLog{log: log.With("engine", "nats")}
-	s.SetLoggerV2(fatal, false, false, false)
-	e := &embeddedNATS{server: s, down: make(chan struct{})}
-	s.Start() // returns once the streams are recovered, or after logging why not
-	if reason := fatal.reason(); reason != "" {
-		return e, fmt.Errorf("embedded nats in %s: %s", dir, reason)
-	}
-	if !s.ReadyForConnections(ready) {
-		return e, fmt.Errorf("embedded nats in %s is not ready after %v", dir, ready)
-	}
-	return e, nil
-}
-
-// checkStore refuses files that are not as they were written: the server would
-// go on without what it can't read.
-func checkStore(dir string, log *slog.Logger) error {
-	began := time.Now()
-	r, err := store.Check(dir)
-	if err != nil {
-		return err
-	}
-	for _, path := range r.Torn {
-		log.Warn("the last write of a stream was cut off, and is dropped", "file", path)
-	}
-	log.Info("the store is whole", "streams", r.Streams, "records", r.Records, "bytes", r.Bytes, "took", time.Since(began))
-	return nil
-}
-
-// embeddedOptions leaves the store's size to the server: it takes three
-// quarters of what the disk has left, refusing writes beyond it, where a disk
-// that is really full would freeze a stream until the next start.
-func embeddedOptions(dir string, sync bool) *server.Options {
-	return &server.Options{
-		ServerName:             "carillon",
-		DontListen:             true,
-		NoSigs:                 true,
-		JetStream:              true,
-		DisableJetStreamBanner: true,
-		StoreDir:               dir,
-		// The default syncs every two minutes: a power failure would take
-		// back claims whose messages have been sent.
-		SyncAlways: sync,
-	}
-}
-
-func (e *embeddedNATS) syncsAlways() bool {
-	c := e.server.JetStreamConfig()
-	return c != nil && c.SyncAlways
-}
-
-func (e *embeddedNATS) ended() bool {
-	select {
-	case <-e.down:
-		return true
-	default:
-		return false
-	}
-}
-
-// stop ends the server. Only a complete shutdown writes the streams' index;
-// without it the next start scans every block.
-func (e *embeddedNATS) stop(ctx context.Context) error {
-	go func() {
-		e.server.Shutdown()
-		e.server.WaitForShutdown()
-		close(e.down)
-	}()
-	select {
-	case <-e.down:
-		return nil
-	case <-ctx.Done():
-		return errors.New("still shutting down")
-	}
-}
 
 // connectNATS connects once, within ctx; where names the server without
 // credentials. A lost connection later is retried forever, and nothing is

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -15,9 +16,29 @@ var _ server.Logger = (*natsLog)(nil)
 // is kept for whoever started the server; the server expects its logger to
 // end the process there, which is not this package's to decide.
 type natsLog struct {
-	log   *slog.Logger
-	mu    sync.Mutex
-	fatal string // the first fatal line; guarded by mu
+	log    *slog.Logger
+	frozen chan struct{} // holds a value once a stream refuses all writes
+	mu     sync.Mutex
+	fatal  string // the first fatal line since begin; guarded by mu
+}
+
+func newNATSLog(log *slog.Logger) *natsLog {
+	return &natsLog{log: log, frozen: make(chan struct{}, 1)}
+}
+
+// begin forgets what was fatal to a server that came before.
+func (l *natsLog) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fatal = ""
+}
+
+// thaw forgets what was frozen in a server that came before.
+func (l *natsLog) thaw() {
+	select {
+	case <-l.frozen:
+	default:
+	}
 }
 
 // reason returns the first fatal line, "" while there is none.
@@ -37,8 +58,22 @@ func (l *natsLog) Fatalf(format string, v ...any) {
 	}
 }
 
+// criticalWrite is what the server says once of each stream to which it lets
+// nothing be written any more. There is no other way to hear of it: the writes
+// that follow are refused like any other.
+const criticalWrite = "critical write error"
+
 // Errorf logs an error.
-func (l *natsLog) Errorf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
+func (l *natsLog) Errorf(format string, v ...any) {
+	line := fmt.Sprintf(format, v...)
+	l.log.Error(line)
+	if strings.Contains(strings.ToLower(line), criticalWrite) {
+		select {
+		case l.frozen <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // Warnf logs a warning.
 func (l *natsLog) Warnf(format string, v ...any) { l.log.Warn(fmt.Sprintf(format, v...)) }
