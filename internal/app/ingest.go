@@ -17,13 +17,11 @@ func (s *side) consent() *consent.Desk {
 // ingest opens the desk at which platforms and CRM systems hand in.
 func (s *side) ingest(ctx context.Context) (*ingest.Desk, error) {
 	c := s.core
-	life, cancel := context.WithCancel(context.Background())
 	var err error
-	if s.known, err = definition.NewCache(life, c.defs); err != nil {
-		cancel()
+	if s.known, err = definition.NewCache(context.Background(), c.defs); err != nil {
 		return nil, err
 	}
-	c.onStop("definitions", func(context.Context) error { defer cancel(); return s.known.Close() })
+	c.onStop("definitions", func(context.Context) error { s.known.Close(); return nil })
 	receipts := &receipt.Desk{Ledger: c.ledger, Commits: c.commits, Key: c.facts.Key, Echoes: s.echoes, Stats: &receipt.Stats{}, Log: c.cfg.Log}
 	desk, err := ingest.Open(ctx, ingest.Config{
 		NATS: c.engines.NATS, Streams: c.streams, Names: c.names, Facts: c.facts, Consent: s.consent(), Senders: s.known,

@@ -23,13 +23,11 @@ func (c *core) work() (*deliver.Stats, error) {
 	if err != nil {
 		return nil, err
 	}
-	cctx, cancel := context.WithCancel(context.Background())
-	cache, err := definition.NewCache(cctx, c.defs)
+	cache, err := definition.NewCache(context.Background(), c.defs)
 	if err != nil {
-		cancel()
 		return nil, err
 	}
-	c.onStop("platform", func(context.Context) error { defer cancel(); platforms.close(); return cache.Close() })
+	c.onStop("platform", func(context.Context) error { platforms.close(); cache.Close(); return nil })
 	life, end := context.WithCancel(context.Background())
 	w := &deliver.Worker{
 		Life: life, Gate: c.gate, Commits: c.commits, Defs: cache, Flows: errand.NewReader(c.runs, cache, c.defs, c.facts), Platform: platforms.of, Account: c.secrets.account, Effects: c, Uses: c.uses, Lane: c,

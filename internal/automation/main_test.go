@@ -86,7 +86,7 @@ func open(t testing.TB) *house {
 	rig.Must(t, err)
 	cache, err := definition.NewCache(t.Context(), r.Defs)
 	rig.Must(t, err)
-	t.Cleanup(func() { _ = cache.Close() })
+	t.Cleanup(cache.Close)
 	h.defs = NewDefined(cache, r.Defs)
 	h.plans = errand.New(r.Ledger, r.Commits, r.Facts.Key)
 	h.learn = func(ctx context.Context, sender string, us []contact.Update) error {

@@ -58,7 +58,7 @@ func openWith(t *testing.T, docs string) (*rig.Rooms, *crm.Intake) {
 	r.Settled(t, nil)
 	senders, err := definition.NewCache(t.Context(), r.Defs)
 	rig.Must(t, err)
-	t.Cleanup(func() { _ = senders.Close() })
+	t.Cleanup(senders.Close)
 	desk, err := ingest.Open(t.Context(), ingest.Config{
 		NATS: r.Engines.NATS, Streams: r.Streams, Names: r.Names, Facts: r.Facts, Consent: &consent.Desk{Facts: r.Facts, Ledger: r.Ledger},
 		Senders: senders, Rulebook: policy.Default(), Log: r.Log,

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/carillon-dev/carillon/internal/broadcast"
@@ -34,8 +34,8 @@ type Cache struct {
 	live       []*flow.Program // of the flows that are active; nil: to be put together anew
 	newest     uint64          // revision of what was last heard of flows
 	moved      chan struct{}   // closed and replaced when newest grows
-	watcher    jetstream.KeyWatcher
-	heard      chan struct{} // closed once what was there before has come
+	heard      chan struct{}   // closed once what was there before has come
+	stop       context.CancelFunc
 	stopped    chan struct{}
 }
 
@@ -89,40 +89,85 @@ func (s *Store) TemplateOf(ctx context.Context, b *broadcast.Broadcast) (*conten
 }
 
 // NewCache returns a cache that hears of changed senders and flows until ctx
-// ends.
+// ends or it is closed.
 func NewCache(ctx context.Context, s *Store) (*Cache, error) {
+	ctx, stop := context.WithCancel(ctx)
+	w, err := s.watch(ctx)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	c := &Cache{
+		store: s, broadcasts: map[string]*Planned{}, senders: map[string]*sender.Spec{}, accounts: map[account][]*sender.Spec{},
+		programs: map[version]*flow.Program{}, flows: map[string]flow.Flow{}, moved: make(chan struct{}), heard: make(chan struct{}), stop: stop, stopped: make(chan struct{}),
+	}
+	go c.listen(ctx, w)
+	return c, nil
+}
+
+func (s *Store) watch(ctx context.Context) (jetstream.KeyWatcher, error) {
 	w, err := s.kv.WatchFiltered(ctx, []string{"sender.>", "flow.*"})
 	if err != nil {
 		return nil, fmt.Errorf("watch senders and flows: %w", err)
 	}
-	c := &Cache{
-		store: s, broadcasts: map[string]*Planned{}, senders: map[string]*sender.Spec{}, accounts: map[account][]*sender.Spec{},
-		programs: map[version]*flow.Program{}, flows: map[string]flow.Flow{}, moved: make(chan struct{}), watcher: w, heard: make(chan struct{}), stopped: make(chan struct{}),
-	}
-	go c.listen()
-	return c, nil
+	return w, nil
 }
 
-func (c *Cache) listen() {
+// watchAgain lies between two tries to watch.
+const watchAgain = time.Second
+
+// listen hears until ctx ends. A watcher whose server was lost ends by itself
+// where it can't have a successor at once: then another one tells everything
+// anew.
+func (c *Cache) listen(ctx context.Context, w jetstream.KeyWatcher) {
 	defer close(c.stopped)
 	all := sync.OnceFunc(func() { close(c.heard) })
-	for e := range c.watcher.Updates() {
-		if e == nil { // the values from before have all come
-			all()
-			continue
+	for {
+		if w != nil {
+			c.hear(ctx, w, all)
+			_ = w.Stop() // that its consumer was lost before is no matter
 		}
-		if id, ok := strings.CutPrefix(e.Key(), "flow."); ok {
-			c.hearFlow(id, e)
-			continue
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchAgain):
 		}
-		v, _, err := parse[sender.Spec](e)
-		c.mu.Lock()
-		if err != nil || e.Operation() != jetstream.KeyValuePut {
-			c.set(strings.TrimPrefix(e.Key(), "sender."), nil)
-		} else {
-			c.set(v.ID, v)
+		w, _ = c.store.watch(ctx) // tried again until it works: meanwhile what was heard last holds
+	}
+}
+
+// hear takes in what a watcher tells until it or ctx ends.
+func (c *Cache) hear(ctx context.Context, w jetstream.KeyWatcher, all func()) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, open := <-w.Updates():
+			switch {
+			case !open:
+				return
+			case e == nil: // the values from before have all come
+				all()
+			default:
+				c.take(e)
+			}
 		}
-		c.mu.Unlock()
+	}
+}
+
+// take takes in one value.
+func (c *Cache) take(e jetstream.KeyValueEntry) {
+	if id, ok := strings.CutPrefix(e.Key(), "flow."); ok {
+		c.hearFlow(id, e)
+		return
+	}
+	v, _, err := parse[sender.Spec](e)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil || e.Operation() != jetstream.KeyValuePut {
+		c.set(strings.TrimPrefix(e.Key(), "sender."), nil)
+	} else {
+		c.set(v.ID, v)
 	}
 }
 
@@ -164,14 +209,10 @@ func (c *Cache) known(ctx context.Context) error {
 	}
 }
 
-// Close stops listening.
-func (c *Cache) Close() error {
-	err := c.watcher.Stop()
+// Close stops listening. What was heard stays known.
+func (c *Cache) Close() {
+	c.stop()
 	<-c.stopped
-	if errors.Is(err, nats.ErrConsumerNotFound) {
-		return nil // it was lost with its server, or deleted: nothing is left to end
-	}
-	return err
 }
 
 // Sender returns a sender's newest definition.

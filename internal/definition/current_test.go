@@ -19,7 +19,7 @@ func testFlowHearing(t *testing.T, s *Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = c.Close() }()
+		defer c.Close()
 		caches = append(caches, c)
 	}
 	heard := func() string {

@@ -252,7 +252,5 @@ func testFlowCache(t *testing.T, s *Store) {
 	if live, err := c.Flows(ctx); err != nil || len(live) != 0 {
 		t.Errorf("live: %d, %v", len(live), err)
 	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+	c.Close()
 }

@@ -140,7 +140,7 @@ func newWorld(t *testing.T, n int, batch bool) *world {
 	w.Rested(t)
 	cache, err := definition.NewCache(t.Context(), w.Defs)
 	rig.Must(t, err)
-	t.Cleanup(func() { _ = cache.Close() })
+	t.Cleanup(cache.Close)
 	uses, err := use.Open(t.Context(), engines.NATS, w.Streams, w.Names)
 	rig.Must(t, err)
 	w.worker = &Worker{

@@ -44,7 +44,7 @@ func (w world) open(t *testing.T, change func(*ingest.Config)) *ingest.Desk {
 	t.Helper()
 	senders, err := definition.NewCache(t.Context(), w.Defs)
 	rig.Must(t, err)
-	t.Cleanup(func() { _ = senders.Close() })
+	t.Cleanup(senders.Close)
 	c := ingest.Config{
 		NATS: w.Engines.NATS, Streams: w.Streams, Names: w.Names, Facts: w.Facts,
 		Consent: &consent.Desk{Facts: w.Facts, Ledger: w.Ledger}, Senders: senders, Rulebook: policy.Default(), Log: w.Log,

@@ -58,7 +58,7 @@ func newStage(t *testing.T) *stage {
 	rig.Must(t, err)
 	s.cache, err = definition.NewCache(s.ctx, s.Defs)
 	rig.Must(t, err)
-	t.Cleanup(func() { _ = s.cache.Close() })
+	t.Cleanup(s.cache.Close)
 	echoes, err := receipt.OpenEchoes(s.ctx, s.Streams, s.Names)
 	rig.Must(t, err)
 	tally, _ := s.Count(t, s.Dead)

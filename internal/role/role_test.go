@@ -248,7 +248,7 @@ func (h *house) work(t *testing.T, log *slog.Logger, e *engine.Engines) *worker 
 	w := &worker{Rooms: rig.OpenAs(t, e, h.prefix, stream.Provider{JS: e.JetStream, Patience: rig.Patience}), t: t}
 	cache, err := definition.NewCache(t.Context(), w.Defs)
 	rig.Must(t, err)
-	t.Cleanup(func() { _ = cache.Close() })
+	t.Cleanup(cache.Close)
 	uses, err := use.Open(t.Context(), e.NATS, w.Streams, w.Names)
 	rig.Must(t, err)
 	d := &deliver.Worker{
@@ -333,7 +333,7 @@ func told(t *testing.T, r *rig.Rooms) {
 	t.Helper()
 	senders, err := definition.NewCache(t.Context(), r.Defs)
 	rig.Must(t, err)
-	t.Cleanup(func() { _ = senders.Close() })
+	t.Cleanup(senders.Close)
 	d, err := ingest.Open(t.Context(), ingest.Config{
 		NATS: r.Engines.NATS, Streams: r.Streams, Names: r.Names, Facts: r.Facts, Consent: &consent.Desk{Facts: r.Facts, Ledger: r.Ledger},
 		Senders: senders, Rulebook: policy.Default(), Log: r.Log,
