@@ -210,8 +210,9 @@ type instance struct {
 }
 
 func (b *bench) start(ctx context.Context, name string) (*instance, error) {
-	dir := b.sub(name)
-	dev, err := app.StartDev(ctx, app.Config{Config: config.Local(dir), SandboxRate: 1_000_000, Log: b.log})
+	cfg := config.Local(b.sub(name))
+	cfg.APIRate = 10_000 // hundreds of senders are asked after side by side
+	dev, err := app.StartDev(ctx, app.Config{Config: cfg, SandboxRate: 1_000_000, Log: b.log})
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,10 @@ steps:
 // said so.
 const tries = 10 * time.Second
 
+// between lies between two orders at least: each is looked up at the end, and
+// one in five is a broadcast, which every look at a contact goes through.
+const between = 200 * time.Millisecond
+
 // clerk gives orders one behind the other through whichever door opens, while
 // everything breaks, and remembers what was acknowledged.
 type clerk struct {
@@ -62,8 +66,14 @@ func hire(t *testing.T, ps []person, doors ...*client.Client) *clerk {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		tick := time.NewTicker(between)
+		defer tick.Stop()
 		for i := 0; ctx.Err() == nil; i++ {
 			c.order(ctx, i)
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
 		}
 	}()
 	c.stop = sync.OnceFunc(func() { cancel(); <-done })
