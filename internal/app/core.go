@@ -118,13 +118,13 @@ func (c *core) open(ctx context.Context) (err error) {
 		return err
 	}
 	c.onStop("engines", func(context.Context) error { return c.engines.Stop() })
-	if err := c.checkMarks(ctx); err != nil {
+	if err := c.checkCounts(ctx); err != nil {
 		return err
 	}
 	if err := c.rooms(ctx); err != nil {
 		return err
 	}
-	if cfg.NATSURL == "" {
+	if c.engines.Marks != nil {
 		c.run("marks", c.keepMarks)
 	}
 	return nil

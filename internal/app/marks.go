@@ -3,51 +3,39 @@ package app
 import (
 	"context"
 	"fmt"
-	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/carillon-dev/carillon/internal/store"
 	"github.com/carillon-dev/carillon/internal/subject"
 )
 
-// marksFile stands beside an embedded store and says how far its streams had
-// come: a file of the store that lost its end looks whole by itself.
-const marksFile = "marks"
+// markEvery is how often an embedded store's records are counted, and what was
+// noted of it is brought to disk. How far its streams have come is noted at
+// every acknowledgement.
+const markEvery = time.Second
 
-// markEvery is how often that is noted: what was written since is not missed
-// where it is cut off. It is short since every claim in it would be made again;
-// asking an embedded server takes less than a millisecond.
-const markEvery = 100 * time.Millisecond
-
-// checkMarks refuses an embedded store that lost what it had.
-func (c *core) checkMarks(ctx context.Context) error {
-	if c.cfg.NATSURL != "" {
+// checkCounts refuses an embedded store that lacks records in the middle.
+func (c *core) checkCounts(ctx context.Context) error {
+	if c.engines.Marks == nil {
 		return nil
 	}
-	path := filepath.Join(c.cfg.Data, marksFile)
-	was, err := store.ReadMarks(path)
-	if err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	is, err := c.marks(ctx)
+	counts, err := c.counts(ctx)
 	if err != nil {
 		return err
 	}
-	if err := was.Behind(is); err != nil {
-		return fmt.Errorf("data directory %s: %w; going on could send again what was sent: restore a backup, or the files as they were. Where this was meant, remove %s", c.cfg.Data, err, path)
+	if err := c.engines.Marks.Fewer(counts); err != nil {
+		return fmt.Errorf("data directory %s: %w", c.cfg.Data, err)
 	}
 	return nil
 }
 
-// marks looks how far every stream has come.
-func (c *core) marks(ctx context.Context) (store.Marks, error) {
-	out := store.Marks{}
+// counts returns how many records every stream has.
+func (c *core) counts(ctx context.Context) (map[string]uint64, error) {
+	out := map[string]uint64{}
 	l := c.engines.JetStream.ListStreams(ctx)
 	for s := range l.Info() {
-		out[s.Config.Name] = store.Mark{Last: s.State.LastSeq, Messages: s.State.Msgs, Adds: adds(c.names, s.Config.Name)}
+		out[s.Config.Name] = s.State.Msgs
 	}
 	if err := l.Err(); err != nil {
 		return nil, fmt.Errorf("list streams: %w", err)
@@ -61,27 +49,34 @@ func adds(n subject.Names, stream string) bool {
 	return strings.HasPrefix(stream, n.LedgerPrefix()) || slices.Contains([]string{n.FactsStream(), n.JournalStream(), "KV_" + n.Definitions()}, stream)
 }
 
-// keepMarks notes how far the streams have come, until ctx ends.
+// keepMarks counts, and has the marks on disk, until ctx ends.
 func (c *core) keepMarks(ctx context.Context) error {
 	tick := time.NewTicker(markEvery)
 	defer tick.Stop()
-	var kept store.Marks
-	failing := false
-	for {
-		m, err := c.marks(ctx)
-		if err == nil && !maps.Equal(m, kept) {
-			if err = store.WriteMarks(filepath.Join(c.cfg.Data, marksFile), m); err == nil {
-				kept = m
-			}
+	for said := ""; ; {
+		now := ""
+		if err := c.mark(ctx); err != nil && ctx.Err() == nil {
+			now = err.Error()
 		}
-		if err != nil && !failing && ctx.Err() == nil { // once, not ten times a second
-			c.cfg.Log.WarnContext(ctx, "how far streams have come could not be noted", "error", err)
+		if now != "" && now != said { // the same is said once, not every second
+			c.cfg.Log.WarnContext(ctx, "how far streams have come could not be noted", "error", now)
 		}
-		failing = err != nil
+		said = now
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil // what was written last is in the store, if not in the marks
+			return nil
 		}
 	}
+}
+
+func (c *core) mark(ctx context.Context) error {
+	counts, err := c.counts(ctx)
+	if err != nil {
+		return err
+	}
+	for stream, n := range counts {
+		c.engines.Marks.Counted(stream, n, adds(c.names, stream))
+	}
+	return c.engines.Marks.Sync()
 }

@@ -97,7 +97,7 @@ func (r *restoration) directory(ctx context.Context, file io.Reader, told func(b
 	}
 	// Those of the store that was lost, which had come further. Only now: without
 	// a store they keep an empty one from being made in its place.
-	if err := os.Remove(filepath.Join(r.cfg.Data, marksFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(filepath.Join(r.cfg.Data, engine.MarksFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return syncFile(r.cfg.Data)

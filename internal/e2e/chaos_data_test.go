@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -193,7 +195,8 @@ func TestDataOfBeforeMarks(t *testing.T) {
 }
 
 // TestChaosFileDamaged kills a process in the middle of a broadcast and damages
-// one file after the other. Where truth is damaged it does not start and says so in
+// one file after the other, the ledger's end at the record that was acknowledged
+// last. Where truth is damaged it does not start and says so in
 // one line; where the server makes a file anew it goes on.
 func TestChaosFileDamaged(t *testing.T) {
 	t.Parallel()
@@ -203,17 +206,14 @@ func TestChaosFileDamaged(t *testing.T) {
 	p.define(pl, "spring", single, ps)
 	p.launch("spring")
 	p.some(pl, 200)
-	marked := time.Now()
-	p.until("what was sent is marked", func() bool {
-		i, err := os.Stat(filepath.Join(p.dir, "marks"))
-		return err == nil && i.ModTime().After(marked)
-	})
 	p.stop(syscall.SIGKILL)
 	row := figures{fault: "data: file damaged", injected: 0}
 	whole := p.dir
 	streams := filepath.Join("nats", "jetstream", "$G", "streams")
 	ledger := filepath.Join(streams, "LEDGER_"+time.Now().UTC().Format("200601")+"_0")
 	half := func(b []byte) []byte { return b[:len(b)/2] }
+	// The record that was acknowledged last, at the very kill.
+	from, to := acknowledgedLast(t, whole, filepath.Base(ledger), filepath.Join(whole, ledger, "msgs", "1.blk"))
 	flipped := func(b []byte) []byte { b[len(b)/2] ^= 0x41; return b }
 	for name, c := range map[string]struct {
 		file string
@@ -222,6 +222,8 @@ func TestChaosFileDamaged(t *testing.T) {
 	}{
 		"a byte of the ledger":    {filepath.Join(ledger, "msgs", "1.blk"), flipped, "a record is not the one that was written"},
 		"half of the ledger":      {filepath.Join(ledger, "msgs", "1.blk"), half, "ends at record"},
+		"the ledger's last claim": {filepath.Join(ledger, "msgs", "1.blk"), func(b []byte) []byte { return b[:from] }, "ends at record"},
+		"the end of that":         {filepath.Join(ledger, "msgs", "1.blk"), func(b []byte) []byte { return b[:to-1] }, "ends at record"},
 		"the ledger's settings":   {filepath.Join(ledger, "meta.inf"), flipped, "settings are not those that were written"},
 		"the ledger":              {ledger, nil, "is gone"},
 		"a byte of the facts":     {filepath.Join(streams, "FACTS", "msgs", "1.blk"), flipped, "a record is not the one that was written"},
@@ -276,6 +278,34 @@ func TestChaosFileDamaged(t *testing.T) {
 	got := p.weigh(pl, "spring", ps)
 	got.fault, got.injected = row.fault, row.injected
 	faults.add(t, got)
+}
+
+// acknowledgedLast returns where in a stream's first block the record stands that
+// the marks know last.
+func acknowledgedLast(t *testing.T, data, stream, block string) (from, to int) {
+	t.Helper()
+	marks, err := os.ReadFile(filepath.Join(data, "marks"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(marks), "\n"+stream+" ")
+	var last uint64
+	if _, err := fmt.Sscan(rest, &last); err != nil {
+		t.Fatalf("no mark of %s: %v", stream, err)
+	}
+	b, err := os.ReadFile(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from < len(b) {
+		to = from + int(binary.LittleEndian.Uint32(b[from:])&^(1<<31))
+		if binary.LittleEndian.Uint64(b[from+4:]) == last {
+			return from, to
+		}
+		from = to
+	}
+	t.Fatalf("record %d was acknowledged, and is not there", last)
+	return 0, 0
 }
 
 // without is a data directory without its socket, which can't be copied.

@@ -22,7 +22,7 @@ import (
 // syncs is then started again, as soon as its disk takes writes.
 type embeddedNATS struct {
 	dir   string
-	sync  bool
+	marks *store.Marks  // nil: nothing is synced
 	ready time.Duration // for one start
 	log   *slog.Logger
 
@@ -36,14 +36,15 @@ type embeddedNATS struct {
 	stuck   error          // guarded by mu; why a stream takes no writes; nil: all do
 }
 
-// embedNATS starts a server with its streams in dir. When it returns a server
-// along with an error, that server is to be stopped.
-func embedNATS(dir string, sync bool, ready time.Duration, log *slog.Logger) (*embeddedNATS, error) {
-	if err := makeDir(dir); err != nil {
-		return nil, err
-	}
+// MarksFile stands in the data directory beside the embedded server's store.
+const MarksFile = "marks"
+
+// embedNATS starts a server with its streams in dir, which syncs every write
+// where there are marks. When it returns a server along with an error, that
+// server is to be stopped.
+func embedNATS(dir string, marks *store.Marks, ready time.Duration, log *slog.Logger) (*embeddedNATS, error) {
 	e := &embeddedNATS{
-		dir: dir, sync: sync, ready: ready, log: log,
+		dir: dir, marks: marks, ready: ready, log: log,
 		lines: newNATSLog(log.With("engine", "nats")), ending: make(chan struct{}), down: make(chan struct{}),
 	}
 	if err := e.begin(); err != nil {
@@ -52,7 +53,7 @@ func embedNATS(dir string, sync bool, ready time.Duration, log *slog.Logger) (*e
 		}
 		return e, err
 	}
-	if sync { // what is unsynced is being made, and begun anew where it fails
+	if marks != nil { // what is unsynced is being made, and begun anew where it fails
 		e.kept.Go(e.keep)
 	}
 	return e, nil
@@ -60,12 +61,12 @@ func embedNATS(dir string, sync bool, ready time.Duration, log *slog.Logger) (*e
 
 // begin starts a server on the store.
 func (e *embeddedNATS) begin() error {
-	if e.sync {
-		if err := checkStore(e.dir, e.log); err != nil {
+	if e.marks != nil {
+		if err := checkStore(e.dir, e.marks, e.log); err != nil {
 			return err
 		}
 	}
-	s, err := server.NewServer(embeddedOptions(e.dir, e.sync))
+	s, err := server.NewServer(embeddedOptions(e.dir, e.marks != nil))
 	if err != nil {
 		return fmt.Errorf("embedded nats in %s: %w", e.dir, cause(err))
 	}
@@ -90,8 +91,17 @@ func (e *embeddedNATS) now() *server.Server {
 	return e.current
 }
 
-// InProcessConn connects a client to the server that runs just now.
-func (e *embeddedNATS) InProcessConn() (net.Conn, error) { return e.now().InProcessConn() }
+// InProcessConn connects a client to the server that runs just now. What comes
+// in over it is read along: whatever a stream acknowledges is in the marks before
+// anybody here hears of it. All rooms share one connection, so that this is the
+// one place through which every acknowledgement comes.
+func (e *embeddedNATS) InProcessConn() (net.Conn, error) {
+	conn, err := e.now().InProcessConn()
+	if err != nil || e.marks == nil {
+		return conn, err
+	}
+	return &watched{Conn: conn, marks: e.marks}, nil
+}
 
 // mendEvery is how often it is tried whether the disk takes writes again.
 const mendEvery = time.Second
@@ -223,13 +233,17 @@ func halt(s *server.Server) {
 	s.WaitForShutdown()
 }
 
-// checkStore refuses files that are not as they were written: the server would
-// go on without what it can't read.
-func checkStore(dir string, log *slog.Logger) error {
+// checkStore refuses files that are not as they were written, or not all that
+// was acknowledged: the server would go on without what it can't read. It
+// changes none of them.
+func checkStore(dir string, marks *store.Marks, log *slog.Logger) error {
 	began := time.Now()
 	r, err := store.Check(dir)
 	if err != nil {
 		return err
+	}
+	if err := marks.Behind(r); err != nil {
+		return fmt.Errorf("embedded nats in %s: %w", dir, err)
 	}
 	for _, path := range r.Torn {
 		log.Warn("the last write of a stream was cut off, and is dropped", "file", path)

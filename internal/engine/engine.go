@@ -24,6 +24,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/carillon-dev/carillon/internal/store"
 )
 
 // The limits used where Config leaves them zero. Twenty seconds covers a cold
@@ -64,6 +66,7 @@ type Engines struct {
 	NATS      *nats.Conn
 	JetStream jetstream.JetStream
 	Redis     *Redis
+	Marks     *store.Marks // how far the embedded server's streams came; nil without one that syncs
 
 	embedded *embeddedNATS // nil when NATS is elsewhere
 	steps    []step        // what Stop undoes, in the order it was done
@@ -178,15 +181,10 @@ func (e *Engines) startNATS(ctx context.Context, c Config) error {
 	var err error
 	where := redactNATS(c.NATSURL)
 	if c.NATSURL == "" {
-		s, err := embedNATS(filepath.Join(c.Data, c.Store), !c.Unsynced, c.StartTimeout, c.Log)
-		if s != nil {
-			e.embedded = s
-			e.onStop("embedded nats", s.stop)
-		}
-		if err != nil {
+		if err := e.embed(c); err != nil {
 			return err
 		}
-		opts, where = append(opts, nats.InProcessServer(s)), "embedded server"
+		opts, where = append(opts, nats.InProcessServer(e.embedded)), "embedded server"
 	} else if opts, err = natsOptions(c); err != nil {
 		return err
 	}
@@ -208,6 +206,28 @@ func (e *Engines) startNATS(ctx context.Context, c Config) error {
 		c.Log.Warn("nothing proves that nats syncs every write; unless it does, a power failure takes back claims and messages go out twice", "server", where, "set", "sync_interval: always in the servers' jetstream block, then CARILLON_NATS_SYNC=always")
 	}
 	return nil
+}
+
+// embed starts a server in this process.
+func (e *Engines) embed(c Config) error {
+	dir := filepath.Join(c.Data, c.Store)
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	if !c.Unsynced { // what is unsynced is being made
+		marks, err := store.OpenMarks(filepath.Join(c.Data, MarksFile))
+		if err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+		e.Marks = marks
+		e.onStop("marks", func(context.Context) error { return marks.Close() })
+	}
+	s, err := embedNATS(dir, e.Marks, c.StartTimeout, c.Log)
+	if s != nil {
+		e.embedded = s
+		e.onStop("embedded nats", s.stop)
+	}
+	return err
 }
 
 func (e *Engines) startRedis(ctx context.Context, c Config) error {

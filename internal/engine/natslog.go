@@ -75,8 +75,17 @@ func (l *natsLog) Errorf(format string, v ...any) {
 	}
 }
 
-// Warnf logs a warning.
-func (l *natsLog) Warnf(format string, v ...any) { l.log.Warn(fmt.Sprintf(format, v...)) }
+// Warnf logs a warning, and at debug level what comes after every kill and is
+// nothing to worry about: the server notes by and by which records are to go by
+// age, and reads the rest again.
+func (l *natsLog) Warnf(format string, v ...any) {
+	line := fmt.Sprintf(format, v...)
+	if strings.Contains(line, "TTL state is outdated; attempting to recover") {
+		l.log.Debug(line)
+		return
+	}
+	l.log.Warn(line)
+}
 
 // Noticef logs at debug level.
 func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }

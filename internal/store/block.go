@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/minio/highwayhash"
 )
 
@@ -20,11 +21,21 @@ const (
 	sumSize    = 8         //
 	withHeader = 1 << 31   // in the length: headers stand between subject and data
 	maxRecord  = 32 << 20  // the server takes none that is longer
+	maxBlock   = 64 << 20  // bytes; the server begins another at 8 MiB
 	readAhead  = 256 << 10 // bytes
 )
 
-// packed begins a block that the server compressed once it was full; what is
-// in it is held against its sums only by the server.
+// Of a record's sequence: that it was erased, or that it stands for another that
+// was deleted. Where the newest records of a stream are all gone, such a one is
+// what keeps their sequences from being given out again.
+const (
+	erased  = 1 << 63
+	deleted = 1 << 62
+)
+
+// packed begins a block that the server compressed once it was full. The length
+// of what is in it follows, then that, then the last record's sum, which the
+// server keeps apart.
 var packed = [4]byte{'c', 'm', 'p', 1} //nolint:gochecknoglobals // a constant
 
 // block reads one file of records.
@@ -41,10 +52,12 @@ func (r *Report) block(path, stream string, n int, last bool) (err error) {
 	}
 	b := &reading{r: bufio.NewReaderSize(f, readAhead), sum: h}
 	if begins, err := b.r.Peek(len(packed)); err == nil && bytes.Equal(begins, packed[:]) {
-		return nil
+		if b.r, err = unpack(b.r); err != nil {
+			return &Damage{path, fmt.Sprintf("it can't be unpacked: %v", err)}
+		}
 	}
 	for {
-		size, err := b.record()
+		seq, size, err := b.record()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
@@ -55,9 +68,29 @@ func (r *Report) block(path, stream string, n int, last bool) (err error) {
 			return &Damage{path, fmt.Sprintf("at byte %d %v", b.at, err)}
 		}
 		b.at += size
+		r.Last[stream] = max(r.Last[stream], seq)
 		r.Records++
 		r.Bytes += size
 	}
+}
+
+// unpack reads all of a compressed block.
+func unpack(r *bufio.Reader) (*bufio.Reader, error) {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	b = b[len(packed):]
+	size, n := binary.Uvarint(b)
+	if n <= 0 || size > maxBlock || len(b) < n+sumSize {
+		return nil, io.ErrUnexpectedEOF
+	}
+	end := len(b) - sumSize
+	out, err := io.ReadAll(io.LimitReader(s2.NewReader(bytes.NewReader(b[n:end])), maxBlock))
+	if err != nil {
+		return nil, err
+	}
+	return bufio.NewReader(bytes.NewReader(append(out, b[end:]...))), nil
 }
 
 // errCut says that a record ends before its end.
@@ -71,34 +104,35 @@ type reading struct {
 	buf []byte
 }
 
-// record reads one record and returns its length. io.EOF: there is none left.
-func (b *reading) record() (int64, error) {
+// record reads one record and returns its sequence and length. io.EOF: there is
+// none left.
+func (b *reading) record() (seq uint64, length int64, err error) {
 	var head [headSize]byte
 	n, err := io.ReadFull(b.r, head[:])
 	if n == 0 && errors.Is(err, io.EOF) {
-		return 0, io.EOF
+		return 0, 0, io.EOF
 	}
 	if err != nil {
-		return 0, b.cut(head[:n], err)
+		return 0, 0, b.cut(head[:n], err)
 	}
-	length, subject := binary.LittleEndian.Uint32(head[:]), int(binary.LittleEndian.Uint16(head[20:]))
-	size := int(length &^ withHeader)
+	long, subject := binary.LittleEndian.Uint32(head[:]), int(binary.LittleEndian.Uint16(head[20:]))
+	size := int(long &^ withHeader)
 	before := subject // of what the sum is over, without the length of the headers
-	if length&withHeader != 0 {
+	if long&withHeader != 0 {
 		subject += 4
 	}
 	if size == 0 { // room that the disk gave and nobody wrote
-		return 0, b.cut(head[:], io.ErrUnexpectedEOF)
+		return 0, 0, b.cut(head[:], io.ErrUnexpectedEOF)
 	}
 	if size < headSize+subject+sumSize || size > maxRecord {
-		return 0, fmt.Errorf("a record has an impossible length")
+		return 0, 0, fmt.Errorf("a record has an impossible length")
 	}
 	if cap(b.buf) < size {
 		b.buf = make([]byte, size)
 	}
 	data := b.buf[:size-headSize]
 	if _, err := io.ReadFull(b.r, data); err != nil {
-		return 0, b.cut(nil, err)
+		return 0, 0, b.cut(nil, err)
 	}
 	end := len(data) - sumSize
 	b.sum.Reset()
@@ -106,9 +140,9 @@ func (b *reading) record() (int64, error) {
 	b.sum.Write(data[:before])
 	b.sum.Write(data[subject:end])
 	if !bytes.Equal(b.sum.Sum(nil), data[end:]) {
-		return 0, fmt.Errorf("a record is not the one that was written")
+		return 0, 0, fmt.Errorf("a record is not the one that was written")
 	}
-	return int64(size), nil
+	return binary.LittleEndian.Uint64(head[4:]) &^ (erased | deleted), int64(size), nil
 }
 
 // cut tells a file that ends in the middle of a record, or in zeros, as a power

@@ -4,8 +4,9 @@
 // which for a ledger would open claims again.
 //
 // Its invariant: every record of every stream that Check has passed is as it
-// was written; but for the last write of a stream, which may be cut off, since
-// nobody had its acknowledgement yet. What Marks have seen is still there.
+// was written; but for the last write of a stream, which may be cut off where
+// nobody had its acknowledgement yet. Everything that was acknowledged as Marks
+// looked on is still there.
 //
 // The form of the files is the server's own (nats-server 2.15, filestore.go):
 // blocks of records, each with its length, sequence, time, subject, headers,
@@ -32,7 +33,8 @@ type Report struct {
 	Streams int
 	Records uint64
 	Bytes   int64
-	Torn    []string // blocks whose last record was cut off
+	Last    map[string]uint64 // the highest sequence that each stream has a trace of
+	Torn    []string          // blocks whose last record was cut off
 }
 
 // Damage says that files are not as they were written.
@@ -49,7 +51,7 @@ func (d *Damage) Error() string {
 // Check reads every stream of a server's directory, nothing where there is
 // none. Its errors: a *Damage, or what could not be read.
 func Check(dir string) (Report, error) {
-	var r Report
+	r := Report{Last: map[string]uint64{}}
 	streams, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "*"))
 	if err != nil {
 		return r, err
@@ -73,6 +75,7 @@ func (r *Report) stream(dir string) error {
 		return err
 	}
 	r.Streams++
+	r.Last[name] = 0
 	for i, n := range blocks {
 		path := filepath.Join(dir, "msgs", strconv.Itoa(n)+".blk")
 		if err := r.block(path, name, n, i == len(blocks)-1); err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -81,11 +82,65 @@ func gone([]byte) []byte { return nil }
 func TestWhatWasWrittenPasses(t *testing.T) {
 	t.Parallel()
 	r, err := store.Check(written(t))
-	if err != nil || r.Streams != 1 || r.Records < 90 || len(r.Torn) != 0 {
+	if err != nil || r.Streams != 1 || r.Records < 90 || len(r.Torn) != 0 || r.Last["S"] != 90 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if r, err := store.Check(filepath.Join(t.TempDir(), "nothing")); err != nil || r.Streams != 0 {
 		t.Errorf("of nothing: %+v, %v", r, err)
+	}
+}
+
+// TestWhereAStreamEnds: however records went, the files tell the sequence that
+// the server goes on behind.
+func TestWhereAStreamEnds(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	e, err := engine.Start(t.Context(), engine.Config{Data: data, NATSOnly: true})
+	must(t, err)
+	t.Cleanup(func() { must(t, e.Stop()) })
+	for name, c := range map[string]struct {
+		config jetstream.StreamConfig
+		then   func(jetstream.Stream) error
+	}{
+		"as it is":               {then: func(jetstream.Stream) error { return nil }},
+		"the newest deleted":     {then: func(s jetstream.Stream) error { return s.DeleteMsg(t.Context(), 50) }},
+		"the newest overwritten": {then: func(s jetstream.Stream) error { return s.SecureDeleteMsg(t.Context(), 50) }},
+		"all purged":             {then: func(s jetstream.Stream) error { return s.Purge(t.Context()) }},
+		"all replaced":           {config: jetstream.StreamConfig{MaxMsgsPerSubject: 1}, then: func(jetstream.Stream) error { return nil }},
+		"all over": {config: jetstream.StreamConfig{MaxAge: 100 * time.Millisecond}, then: func(s jetstream.Stream) error {
+			for {
+				if i, err := s.Info(t.Context()); err != nil || i.State.Msgs == 0 {
+					return err
+				}
+			}
+		}},
+		"compressed": {config: jetstream.StreamConfig{Compression: jetstream.S2Compression}, then: func(s jetstream.Stream) error {
+			for range 10 { // beyond the first block
+				if _, err := e.JetStream.Publish(t.Context(), s.CachedInfo().Config.Subjects[0], bytes.Repeat([]byte("x"), 1<<20-100)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+	} {
+		c.config.Name = strings.ReplaceAll(name, " ", "_")
+		c.config.Subjects, c.config.Storage = []string{c.config.Name}, jetstream.FileStorage
+		s, err := e.JetStream.CreateStream(t.Context(), c.config)
+		must(t, err)
+		for range 50 {
+			_, err := e.JetStream.Publish(t.Context(), c.config.Name, []byte("x"))
+			must(t, err)
+		}
+		must(t, c.then(s))
+		i, err := s.Info(t.Context())
+		must(t, err)
+		r, err := store.Check(filepath.Join(data, "nats"))
+		if err != nil || r.Last[c.config.Name] != i.State.LastSeq || i.State.LastSeq < 50 {
+			t.Errorf("%s: the files end at %d, and the server at %d, %v", name, r.Last[c.config.Name], i.State.LastSeq, err)
+		}
+		if b, err := os.ReadFile(filepath.Join(data, "nats", "jetstream", "$G", "streams", c.config.Name, "msgs", "1.blk")); name == "compressed" && (err != nil || !bytes.HasPrefix(b, []byte("cmp"))) {
+			t.Errorf("nothing is compressed: %v", err)
+		}
 	}
 }
 
@@ -121,45 +176,6 @@ func TestDamageIsNamed(t *testing.T) {
 		var d *store.Damage
 		if !errors.As(err, &d) || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(filepath.Base(d.File), strings.TrimSuffix(filepath.Base(c.file), ".sum")[:1]) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestMarks(t *testing.T) {
-	t.Parallel()
-	was := store.Marks{"L": {Last: 10, Messages: 10, Adds: true}, "T": {Last: 5, Messages: 5}}
-	for name, c := range map[string]struct {
-		is   store.Marks
-		want string
-	}{
-		"the same":        {was, ""},
-		"more":            {store.Marks{"L": {Last: 11, Messages: 11}, "T": {Last: 5}, "N": {}}, ""},
-		"one record less": {store.Marks{"L": {Last: 9, Messages: 9}, "T": {Last: 5}}, "stream L ends at record 9, and went on to 10"},
-		"one in between":  {store.Marks{"L": {Last: 10, Messages: 9}, "T": {Last: 5}}, "stream L has 9 records, and had 10"},
-		"a stream":        {store.Marks{"L": {Last: 10, Messages: 10}}, "stream T is gone: it had 5 records"},
-	} {
-		err := was.Behind(c.is)
-		if (err == nil) != (c.want == "") || err != nil && err.Error() != c.want {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	path := filepath.Join(t.TempDir(), "marks")
-	if m, err := store.ReadMarks(path); m != nil || err != nil {
-		t.Errorf("of nothing: %v, %v", m, err)
-	}
-	must(t, store.WriteMarks(path, was))
-	if m, err := store.ReadMarks(path); err != nil || fmt.Sprint(m) != fmt.Sprint(was) {
-		t.Errorf("%v, %v", m, err)
-	}
-	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
-		t.Errorf("beside it there are %v, %v", left, err)
-	}
-	b, err := os.ReadFile(path)
-	must(t, err)
-	for _, bad := range [][]byte{nil, b[:len(b)/2], bytes.Replace(b, []byte("10"), []byte("11"), 1)} {
-		must(t, os.WriteFile(path, bad, 0o600))
-		if _, err := store.ReadMarks(path); err == nil || !strings.Contains(err.Error(), "is damaged") {
-			t.Errorf("%q: %v", bad, err)
 		}
 	}
 }
