@@ -3,60 +3,45 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/carillon-dev/carillon/internal/authority"
 	"github.com/carillon-dev/carillon/pkg/client"
 )
 
-// writePair writes a certificate for 127.0.0.1 that signs itself, and its key.
-func writePair(t *testing.T, dir string, serial int64) (cert, key string) {
+// writePair puts the n-th certificate for 127.0.0.1, and its key, where the
+// one before was.
+func writePair(t *testing.T, dir string, n int64) (cert, key string) {
 	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secretDER, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
 	cert, key = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	write(t, cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), serial)
-	write(t, key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secretDER}), serial)
+	from, secret := authority.New(t).Issue(t, strconv.FormatInt(n, 10))
+	for path, of := range map[string]string{cert: from, key: secret} {
+		b, err := os.ReadFile(of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, b, n)
+	}
 	return cert, key
 }
 
 // write writes a file with a time of its own, since two writes may fall into
 // one tick of the file system's clock.
-func write(t *testing.T, path string, b []byte, serial int64) {
+func write(t *testing.T, path string, b []byte, n int64) {
 	t.Helper()
-	at := time.Unix(1_700_000_000+serial, 0)
+	at := time.Unix(1_700_000_000+n, 0)
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -81,9 +66,8 @@ func prefixes(t *testing.T, all ...string) []netip.Prefix {
 // TestNothingListensInTheOpen: beyond this machine there is TLS, or somebody
 // who is said to end it, or one line instead of a server.
 func TestNothingListensInTheOpen(t *testing.T) {
-	dir := t.TempDir()
-	cert, key := writePair(t, dir, 1)
-	exposed := filepath.Join(dir, "open.key")
+	cert, key := authority.New(t).Issue(t, "api")
+	exposed := filepath.Join(t.TempDir(), "open.key")
 	b, err := os.ReadFile(key)
 	if err != nil {
 		t.Fatal(err)
@@ -129,8 +113,8 @@ func TestNothingListensInTheOpen(t *testing.T) {
 // TestTLS: the API speaks TLS 1.2 and later with a certificate that is read
 // anew when it changes, and by no spoilt one.
 func TestTLS(t *testing.T) {
-	dir := t.TempDir()
-	cert, key := writePair(t, dir, 1)
+	ca := authority.New(t)
+	cert, key := ca.Issue(t, "api")
 	s := &Server{
 		Config: Config{Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler), Listening: Listening{Address: "127.0.0.1:0", Cert: cert, Key: key}},
 		mux:    http.NewServeMux(),
@@ -152,12 +136,7 @@ func TestTLS(t *testing.T) {
 	if !strings.HasPrefix(ln.URL(), "https://127.0.0.1:") {
 		t.Error(ln.URL())
 	}
-	b, err := os.ReadFile(cert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(b)
+	pool := ca.TLS(t, "somebody").RootCAs
 	c := client.New(ln.URL(), "", client.WithTLS(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}))
 	defer c.Close()
 	if err := c.Healthy(ctx); err != nil {
@@ -185,21 +164,21 @@ func TestCertificateIsReadAnew(t *testing.T) {
 	}
 	now := c.looked
 	c.now = func() time.Time { return now }
-	serial := func() int64 {
+	shown := func() string {
 		got, err := c.get(&tls.ClientHelloInfo{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return got.Leaf.SerialNumber.Int64()
+		return got.Leaf.Subject.CommonName
 	}
 	writePair(t, dir, 2)
 	now = now.Add(certificateEvery - 1)
-	if got := serial(); got != 1 {
-		t.Errorf("a moment before it is looked at: %d", got)
+	if got := shown(); got != "1" {
+		t.Errorf("a moment before it is looked at: %s", got)
 	}
 	now = now.Add(1)
-	if got := serial(); got != 2 {
-		t.Errorf("when it is looked at: %d", got)
+	if got := shown(); got != "2" {
+		t.Errorf("when it is looked at: %s", got)
 	}
 	for _, spoil := range []func(){
 		func() { write(t, cert, []byte("x"), 3) },
@@ -210,8 +189,8 @@ func TestCertificateIsReadAnew(t *testing.T) {
 		spoil()
 		for range 3 {
 			now = now.Add(certificateEvery)
-			if got := serial(); got != 2 {
-				t.Errorf("a spoilt one in its place: %d", got)
+			if got := shown(); got != "2" {
+				t.Errorf("a spoilt one in its place: %s", got)
 			}
 		}
 		if n := strings.Count(log.String(), "the API's new certificate can't be used; the one before serves on"); n != 1 {
@@ -222,8 +201,8 @@ func TestCertificateIsReadAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	now = now.Add(certificateEvery)
-	if got := serial(); got != 5 {
-		t.Errorf("once it is mended: %d", got)
+	if got := shown(); got != "5" {
+		t.Errorf("once it is mended: %s", got)
 	}
 }
 

@@ -1,49 +1,14 @@
 package app
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/carillon-dev/carillon/internal/authority"
 	"github.com/carillon-dev/carillon/internal/config"
 )
-
-// writePair writes a certificate for carillon.test that signs itself.
-func writePair(t *testing.T, dir string) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, DNSNames: []string{"*.carillon.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	hidden, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	for path, b := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: hidden}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(b), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
 
 // TestOpenDoorIsRefused: before anything is started, and for every process
 // that answers the API.
@@ -67,7 +32,7 @@ func TestOpenDoorIsRefused(t *testing.T) {
 func TestDevOverTLS(t *testing.T) {
 	cfg := config.Local(t.TempDir())
 	cfg.Listen = "0.0.0.0:0"
-	cfg.TLSCert, cfg.TLSKey = writePair(t, t.TempDir())
+	cfg.TLSCert, cfg.TLSKey = authority.New(t).Issue(t, "api", "*.carillon.test")
 	d, err := StartDev(t.Context(), Config{Config: cfg})
 	if err != nil {
 		t.Fatal(err)

@@ -58,7 +58,7 @@ func rooms() map[string]level {
 
 		"internal/app": wiring, "internal/cli": wiring, "internal/bench": wiring, "internal/e2e": wiring,
 
-		"internal/rig": adapter, "internal/cable": adapter, // for tests, see kits
+		"internal/rig": adapter, "internal/cable": adapter, "internal/authority": adapter, // for tests, see kits
 
 		"cmd/carillon": mainRoom, "cmd/scheduler": mainRoom, "cmd/worker": mainRoom,
 	}
@@ -67,7 +67,7 @@ func rooms() map[string]level {
 // kits returns the packages that exist for tests of others, whatever their
 // place.
 func kits() []string {
-	return []string{"internal/rig", "internal/cable", "internal/channel/channeltest", "internal/model"}
+	return []string{"internal/rig", "internal/cable", "internal/authority", "internal/channel/channeltest", "internal/model"}
 }
 
 func TestKitsStayInTests(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nkeys"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/carillon-dev/carillon/internal/authority"
 	"github.com/carillon-dev/carillon/internal/role"
 	"github.com/carillon-dev/carillon/internal/sandbox"
 	"github.com/carillon-dev/carillon/internal/subject"
@@ -28,7 +29,8 @@ import (
 // safe is where an installation keeps its secrets: files that only their
 // owner may read.
 type safe struct {
-	*authority
+	*authority.Authority
+	t       *testing.T
 	dir     string
 	secrets []string // none of them may be seen anywhere
 }
@@ -63,10 +65,10 @@ func (s *safe) lockedNATS(data string) (server *engine, of map[string][]string) 
 	}
 	s.secrets = append(s.secrets, string(seed))
 	url, password := s.keep("worker.nats", "tls://worker:%s@"+addr)
-	cert, key := s.pair("nats")
+	cert, key := s.Issue(s.t, "nats")
 	conf := map[string]any{
 		"listen": addr, "server_name": "one", "jetstream": map[string]any{"store_dir": filepath.Join(data, "js"), "sync_interval": "always"},
-		"tls": map[string]any{"cert_file": cert, "key_file": key, "ca_file": s.file, "verify": true},
+		"tls": map[string]any{"cert_file": cert, "key_file": key, "ca_file": s.File, "verify": true},
 		"accounts": map[string]any{"SHOP": map[string]any{"jetstream": "enabled", "users": []map[string]any{
 			{"nkey": public, "permissions": granted(role.Scheduler)},
 			{"user": "worker", "password": password, "permissions": granted(role.Worker)},
@@ -95,19 +97,19 @@ func granted(r role.Role) map[string]any {
 func (s *safe) lockedRedis(data string) (owner *redis.Client, of map[string]string) {
 	s.t.Helper()
 	addr := freeAddr(s.t)
-	cert, key := s.pair("redis")
+	cert, key := s.Issue(s.t, "redis")
 	of = map[string]string{}
 	_, password := s.keep("owner.redis", "%s")
 	conf := fmt.Sprintf("port 0\ntls-port %s\nbind 127.0.0.1\ntls-cert-file %q\ntls-key-file %q\ntls-ca-cert-file %q\ntls-auth-clients yes\n"+
 		"save \"\"\nappendonly no\nmaxmemory-policy noeviction\ndir %q\nuser default off\nuser owner on >%s ~* &* +@all\n",
-		portOf(s.t, addr), cert, key, s.file, data, password)
+		portOf(s.t, addr), cert, key, s.File, data, password)
 	for _, r := range []role.Role{role.Scheduler, role.Worker} {
 		file, p := s.keep(string(r)+".redis", "rediss://"+string(r)+":%s@"+addr+"/0")
 		conf += fmt.Sprintf("user %s %s on >%s\n", r, role.Line(r.Redis("")), p)
 		of[string(r)] = file
 	}
 	run(s.t, "redis", addr, "redis-server", write(s.t, filepath.Join(data, "redis.conf"), conf))
-	return ask(s.t, &redis.Options{Addr: addr, Username: "owner", Password: password, TLSConfig: s.client("owner")}), of
+	return ask(s.t, &redis.Options{Addr: addr, Username: "owner", Password: password, TLSConfig: s.TLS(s.t, "owner")}), of
 }
 
 // carillon runs the command by a person who has a token, and returns what it
@@ -135,11 +137,11 @@ func TestLockedEngines(t *testing.T) {
 	t.Parallel()
 	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
 	l := ground(t, pl)
-	s := &safe{authority: newAuthority(t, t.TempDir()), dir: t.TempDir(), secrets: []string{"secret-token"}}
+	s := &safe{Authority: authority.New(t), t: t, dir: t.TempDir(), secrets: []string{"secret-token"}}
 	nats, urls := s.lockedNATS(l.dir)
 	redis, queues := s.lockedRedis(l.dir)
 	for kind, env := range urls {
-		cert, key := s.pair(kind)
+		cert, key := s.Issue(s.t, kind)
 		l.of[kind] = append(env, "CARILLON_REDIS_URL_FILE="+queues[kind], "CARILLON_NATS_CERT="+cert, "CARILLON_NATS_KEY="+key, "CARILLON_REDIS_CERT="+cert, "CARILLON_REDIS_KEY="+key)
 	}
 	root, _ := s.keep("root", "%s")
@@ -150,10 +152,10 @@ func TestLockedEngines(t *testing.T) {
 	write(t, filepath.Join(l.dir, "token"), string(token))
 	_, first := s.keep("half", "%s")
 	installation, _ := s.keep("installation.key", first+"%s")
-	cert, key := s.pair("api")
+	cert, key := s.Issue(s.t, "api")
 	l.env = append(l.env, "CARILLON_TOKEN_FILE="+root, "CARILLON_CONFIG="+write(t, filepath.Join(l.dir, "carillon.yaml"), fmt.Sprintf(
-		"nats-ca: %s\nredis-ca: %[1]s\ntls-cert: %s\ntls-key: %s\nkey-file: %s\n", s.file, cert, key, installation)))
-	l.trust = s.client("somebody")
+		"nats-ca: %s\nredis-ca: %[1]s\ntls-cert: %s\ntls-key: %s\nkey-file: %s\n", s.File, cert, key, installation)))
+	l.trust = s.TLS(s.t, "somebody")
 	l.run(2, 2)
 	l.lockedLife(s, root)
 	for _, p := range slices.Concat(l.schedulers, l.workers) {
@@ -196,7 +198,7 @@ func (l *layout) lockedLife(s *safe, root string) {
 	t.Helper()
 	tokens := map[string]string{} // files, by role
 	for _, r := range []string{client.RoleOperator, client.RoleViewer} {
-		text, said, code := l.carillon(root, s.file, "token", "create", "--name", "ann the "+r, "--role", r)
+		text, said, code := l.carillon(root, s.File, "token", "create", "--name", "ann the "+r, "--role", r)
 		if code != 0 {
 			t.Fatalf("token create: %d %s", code, said)
 		}
@@ -205,10 +207,10 @@ func (l *layout) lockedLife(s *safe, root string) {
 	}
 	ps := people(2500, time.Now())
 	l.define(l.platform, "spring", single, ps)
-	if out, said, code := l.carillon(tokens["viewer"], s.file, "broadcast", "launch", "spring"); code != 1 || out != "" || !strings.Contains(said, "operator") {
+	if out, said, code := l.carillon(tokens["viewer"], s.File, "broadcast", "launch", "spring"); code != 1 || out != "" || !strings.Contains(said, "operator") {
 		t.Errorf("a viewer launches: %d %s%s", code, out, said)
 	}
-	if _, said, code := l.carillon(tokens["operator"], s.file, "broadcast", "launch", "spring"); code != 0 {
+	if _, said, code := l.carillon(tokens["operator"], s.File, "broadcast", "launch", "spring"); code != 0 {
 		t.Fatalf("an operator launches: %d %s", code, said)
 	}
 	l.some(l.platform, 300)
@@ -232,7 +234,7 @@ func (l *layout) lockedLife(s *safe, root string) {
 			t.Error(err)
 		}
 	}
-	out, said, code := l.carillon(root, s.file, "log", "--verb", "launch", "--json")
+	out, said, code := l.carillon(root, s.File, "log", "--verb", "launch", "--json")
 	var who []string
 	for line := range strings.Lines(out) {
 		var e client.LogEntry

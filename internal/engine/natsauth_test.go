@@ -1,12 +1,16 @@
 package engine
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
+
+	"github.com/carillon-dev/carillon/internal/authority"
 )
 
 // keys makes a pair and returns its public half and its seed.
@@ -110,11 +114,11 @@ func TestNATSUsers(t *testing.T) {
 // setting and the file, and nothing of what is in it.
 func TestNATSFiles(t *testing.T) {
 	t.Parallel()
-	dir, ca := t.TempDir(), newAuthority(t)
+	dir, ca := t.TempDir(), authority.New(t)
 	_, _, seed := keys(t, nkeys.CreateUser)
 	_, _, account := keys(t, nkeys.CreateAccount)
-	cert, key := ca.issue(t, "client")
-	_, otherKey := ca.issue(t, "other")
+	cert, key := ca.Issue(t, "client")
+	_, otherKey := ca.Issue(t, "other")
 	open := writeFile(t, dir, "open.key", 0o644, []byte("s3cret"))
 	junk := writeFile(t, dir, "junk", 0o600, []byte("-----BEGIN s3cret-----\ns3cret\n"))
 	for name, c := range map[string]struct {
@@ -151,23 +155,23 @@ func TestNATSFiles(t *testing.T) {
 func TestNATSEncrypted(t *testing.T) {
 	t.Parallel()
 	redis := "unix://" + strings.TrimPrefix(start(t, Config{Data: t.TempDir()}).Redis.where, "unix:")
-	ours, others := newAuthority(t), newAuthority(t)
+	ours, others := authority.New(t), authority.New(t)
 	s := natsServer(t, func(o *server.Options) {
-		o.TLS, o.TLSVerify, o.TLSConfig, o.TLSTimeout = true, true, ours.server(t), 10
+		o.TLS, o.TLSVerify, o.TLSConfig, o.TLSTimeout = true, true, ours.TLS(t, "server"), 10
 	})
 	url := "tls://" + s.Addr().String()
-	cert, key := ours.issue(t, "client")
-	strange, strangeKey := others.issue(t, "client")
-	e := start(t, Config{NATSURL: url, NATSCA: ours.file, NATSCert: cert, NATSKey: key, RedisURL: redis})
+	cert, key := ours.Issue(t, "client")
+	strange, strangeKey := others.Issue(t, "client")
+	e := start(t, Config{NATSURL: url, NATSCA: ours.File, NATSCert: cert, NATSKey: key, RedisURL: redis})
 	if !e.NATS.TLSRequired() {
 		t.Error("the connection is not encrypted")
 	}
-	start(t, Config{NATSURL: "nats://" + s.Addr().String(), NATSCA: ours.file, NATSCert: cert, NATSKey: key, RedisURL: redis})
+	start(t, Config{NATSURL: "nats://" + s.Addr().String(), NATSCA: ours.File, NATSCert: cert, NATSKey: key, RedisURL: redis})
 	for name, c := range map[string]Config{
 		"no authority":        {NATSCert: cert, NATSKey: key},
-		"another authority":   {NATSCert: cert, NATSKey: key, NATSCA: others.file},
-		"no certificate":      {NATSCA: ours.file},
-		"another certificate": {NATSCA: ours.file, NATSCert: strange, NATSKey: strangeKey},
+		"another authority":   {NATSCert: cert, NATSKey: key, NATSCA: others.File},
+		"no certificate":      {NATSCA: ours.File},
+		"another certificate": {NATSCA: ours.File, NATSCert: strange, NATSKey: strangeKey},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.NATSURL, c.RedisURL = url, redis
@@ -196,4 +200,16 @@ func TestNATSSyncIsSaid(t *testing.T) {
 	if strings.Contains(log.String(), "nothing proves") || e.Clustered() {
 		t.Errorf("an embedded server, clustered %t: %s", e.Clustered(), log.String())
 	}
+}
+
+func writeFile(t *testing.T, dir, name string, mode os.FileMode, data []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, data, mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	return path
 }

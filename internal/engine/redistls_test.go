@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/carillon-dev/carillon/internal/authority"
 )
 
 // guard is how a Redis is locked in these tests: encrypted, with client
 // certificates, and with one user beside the test's own.
 type guard struct {
-	ca                           *authority
+	ca                           *authority.Authority
 	cert, key                    string // a client's
 	serverCert, serverKey        string
 	administrator, adminPassword string
@@ -21,9 +23,9 @@ type guard struct {
 
 func newGuard(t *testing.T) guard {
 	t.Helper()
-	g := guard{ca: newAuthority(t), administrator: "admin", adminPassword: "4dmin"}
-	g.cert, g.key = g.ca.issue(t, "client")
-	g.serverCert, g.serverKey = g.ca.issue(t, "server")
+	g := guard{ca: authority.New(t), administrator: "admin", adminPassword: "4dmin"}
+	g.cert, g.key = g.ca.Issue(t, "client")
+	g.serverCert, g.serverKey = g.ca.Issue(t, "server")
 	return g
 }
 
@@ -31,7 +33,7 @@ func newGuard(t *testing.T) guard {
 func (g guard) args(t *testing.T, addr string, more ...string) []string {
 	return append([]string{
 		"--port", "0", "--tls-port", port(t, addr), "--tls-cert-file", g.serverCert, "--tls-key-file", g.serverKey,
-		"--tls-ca-cert-file", g.ca.file, "--tls-auth-clients", "yes", "--tls-replication", "yes",
+		"--tls-ca-cert-file", g.ca.File, "--tls-auth-clients", "yes", "--tls-replication", "yes",
 		"--user", "default", "off", "--user", g.administrator, "on", ">" + g.adminPassword, "~*", "&*", "+@all",
 		"--user", "carillon", "on", ">s3cret", "~*", "&*", "+@all", "-@admin",
 	}, more...)
@@ -39,7 +41,7 @@ func (g guard) args(t *testing.T, addr string, more ...string) []string {
 
 func (g guard) options(t *testing.T, addr string) *redis.Options {
 	t.Helper()
-	config, err := Config{RedisCA: g.ca.file, RedisCert: g.cert, RedisKey: g.key}.redisCertificates().config(&tls.Config{MinVersion: tls.VersionTLS12})
+	config, err := Config{RedisCA: g.ca.File, RedisCert: g.cert, RedisKey: g.key}.redisCertificates().config(&tls.Config{MinVersion: tls.VersionTLS12})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,23 +60,23 @@ func sentinelUser() []any {
 
 func TestRedisEncrypted(t *testing.T) {
 	t.Parallel()
-	g, others, addr := newGuard(t), newAuthority(t), closedPort(t)
+	g, others, addr := newGuard(t), authority.New(t), closedPort(t)
 	redisProcessAs(t, g.options(t, addr), g.args(t, addr, "--save", "")...)
 	nats := natsServer(t, nil).ClientURL()
-	right := Config{NATSURL: nats, RedisURL: "rediss://carillon:s3cret@" + addr + "/0", RedisCA: g.ca.file, RedisCert: g.cert, RedisKey: g.key}
+	right := Config{NATSURL: nats, RedisURL: "rediss://carillon:s3cret@" + addr + "/0", RedisCA: g.ca.File, RedisCert: g.cert, RedisKey: g.key}
 	e := start(t, right)
 	for _, c := range []redis.UniversalClient{e.Redis.Client, e.Redis.Queue} {
 		if err := c.Set(t.Context(), "k", "v", 0).Err(); err != nil {
 			t.Error(err)
 		}
 	}
-	strange, strangeKey := others.issue(t, "client")
+	strange, strangeKey := others.Issue(t, "client")
 	for name, c := range map[string]struct {
 		alter func(*Config)
 		want  string
 	}{
 		"no authority":        {func(c *Config) { c.RedisCA = "" }, "CARILLON_REDIS_CA"},
-		"another authority":   {func(c *Config) { c.RedisCA = others.file }, "CARILLON_REDIS_CA"},
+		"another authority":   {func(c *Config) { c.RedisCA = others.File }, "CARILLON_REDIS_CA"},
 		"no certificate":      {func(c *Config) { c.RedisCert, c.RedisKey = "", "" }, "CARILLON_REDIS_CERT"},
 		"another certificate": {func(c *Config) { c.RedisCert, c.RedisKey = strange, strangeKey }, "CARILLON_REDIS_CERT"},
 		"password":            {func(c *Config) { c.RedisURL = "rediss://carillon:s3cret0@" + addr + "/0" }, "credentials refused"},
@@ -116,7 +118,7 @@ func TestSentinelEncrypted(t *testing.T) {
 	who := url.Values{"master_name": {"m"}, "username": {"carillon"}, "password": {"s3cret"}}
 	right := Config{
 		NATSURL: natsServer(t, nil).ClientURL(), RedisURL: "rediss://watcher:w4tch@" + sentinelAddr + "/0?" + who.Encode(),
-		RedisCA: g.ca.file, RedisCert: g.cert, RedisKey: g.key,
+		RedisCA: g.ca.File, RedisCert: g.cert, RedisKey: g.key,
 	}
 	e := start(t, right)
 	runID := func(c *redis.Client) string { return parseInfo(c.Info(t.Context(), "server").Val())["run_id"] }
