@@ -17,6 +17,7 @@ type Limiter struct {
 	most   int
 
 	mu      sync.Mutex
+	begun   time.Time  // when it was asked first: time counts from here, by the monotonic clock where that is told
 	recent  *list.List // of *bucket, the most recently used first
 	buckets map[string]*list.Element
 }
@@ -45,7 +46,7 @@ func New(perSecond, burst, most int) *Limiter {
 func (l *Limiter) Take(name string, now time.Time) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, at := l.of(name), now.UnixMicro()
+	b, at := l.of(name), l.since(now)
 	var g rate.Grant
 	if b.state, g = rate.Take(b.state, at, l.charge, 0); g.OK {
 		return 0
@@ -61,12 +62,21 @@ func (l *Limiter) Count(name string, now time.Time) (missed int, ok bool) {
 	defer l.mu.Unlock()
 	b := l.of(name)
 	var g rate.Grant
-	if b.state, g = rate.Take(b.state, now.UnixMicro(), l.charge, 0); !g.OK {
+	if b.state, g = rate.Take(b.state, l.since(now), l.charge, 0); !g.OK {
 		b.missed++
 		return 0, false
 	}
 	missed, b.missed = b.missed, 0
 	return missed, true
+}
+
+// since is now in microseconds. A machine whose clock is set back would refuse
+// everybody for as long as that.
+func (l *Limiter) since(now time.Time) int64 {
+	if l.begun.IsZero() {
+		l.begun = now
+	}
+	return now.Sub(l.begun).Microseconds()
 }
 
 // of returns a name's bucket, forgetting another one where there are too many.
