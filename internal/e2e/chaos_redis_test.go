@@ -175,6 +175,23 @@ func (s *siege) end(fault string, injected int) {
 	s.tell("paid", 1)
 	s.tell("paid", 2)
 	books := s.pl.books(s.t)
+	s.heeded(books)
+	row := s.weigh(s.pl, "spring", s.ps)
+	row.fault, row.injected, row.held, row.recovery = fault, injected, s.before, s.settle(books, s.lifted)
+	faults.add(s.t, row)
+	if row.unknown != 0 {
+		s.t.Errorf("%d unknown, although no process died and no answer of the platform was lost", row.unknown)
+	}
+	s.ordersDone()
+	if v := s.pl.Summary("").Violations; v["opted_out"]+v["outside_window"]+v["rate"] != 0 {
+		s.t.Errorf("violations: %v", v)
+	}
+}
+
+// heeded checks that nobody got a message whose opt-out was answered before, and
+// notes who opted out in time, so that none is missed there.
+func (s *siege) heeded(books []accepted) {
+	s.t.Helper()
 	got := map[string]time.Time{}
 	for _, a := range books {
 		if a.Account == account {
@@ -192,16 +209,6 @@ func (s *siege) end(fault string, injected int) {
 		case !answered.IsZero() && at.After(answered):
 			s.t.Errorf("%s got a message %v after the opt-out was answered", p.id, at.Sub(answered))
 		}
-	}
-	row := s.weigh(s.pl, "spring", s.ps)
-	row.fault, row.injected, row.held, row.recovery = fault, injected, s.before, s.settle(books, s.lifted)
-	faults.add(s.t, row)
-	if row.unknown != 0 {
-		s.t.Errorf("%d unknown, although no process died and no answer of the platform was lost", row.unknown)
-	}
-	s.ordersDone()
-	if v := s.pl.Summary("").Violations; v["opted_out"]+v["outside_window"]+v["rate"] != 0 {
-		s.t.Errorf("violations: %v", v)
 	}
 }
 

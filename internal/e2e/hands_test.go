@@ -145,12 +145,13 @@ type world struct {
 	*layout
 	nats, redis *hands
 	hand        map[*sideProcess]*hands
+	now         func() time.Time // by the platform's clock
 }
 
 // newWorld starts engines, schedulers and workers whose clocks are all ahead.
 func newWorld(t *testing.T, p *platform, ahead time.Duration, schedulers, workers int) *world {
 	t.Helper()
-	w := &world{layout: ground(t, p), hand: map[*sideProcess]*hands{}}
+	w := &world{layout: ground(t, p), hand: map[*sideProcess]*hands{}, now: time.Now}
 	at := freeAddr(t)
 	conf := write(t, w.dir+"/nats.conf", fmt.Sprintf("listen: %q\nserver_name: one\n"+streams, at, w.dir+"/js"))
 	w.nats = woundEngine(t, ahead, "nats", at, built.path(t, "nats-server"), "-c", conf)
