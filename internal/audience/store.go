@@ -35,10 +35,7 @@ func Config(names subject.Names) jetstream.StreamConfig {
 // Open opens the object store, which the provider may create where it does
 // not exist.
 func Open(ctx context.Context, p stream.Provider, names subject.Names) (*Store, error) {
-	if _, err := p.Open(ctx, Config(names)); err != nil {
-		return nil, fmt.Errorf("audiences: %w", err)
-	}
-	o, err := p.JS.ObjectStore(ctx, names.Audiences())
+	o, err := p.ObjectStore(ctx, Config(names))
 	if err != nil {
 		return nil, fmt.Errorf("audiences: %w", err)
 	}

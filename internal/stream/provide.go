@@ -59,11 +59,42 @@ func (p Provider) KeyValue(ctx context.Context, want jetstream.StreamConfig) (je
 	if _, err := p.Open(ctx, want); err != nil {
 		return nil, err
 	}
-	kv, err := p.JS.KeyValue(ctx, strings.TrimPrefix(want.Name, ofBuckets))
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", want.Name, err)
+	return seen(ctx, want.Name, func(ctx context.Context) (jetstream.KeyValue, error) {
+		return p.JS.KeyValue(ctx, strings.TrimPrefix(want.Name, ofBuckets))
+	})
+}
+
+// ObjectStore opens the stream of an object store, as Open does, and returns
+// the store.
+func (p Provider) ObjectStore(ctx context.Context, want jetstream.StreamConfig) (jetstream.ObjectStore, error) {
+	if _, err := p.Open(ctx, want); err != nil {
+		return nil, err
 	}
-	return kv, nil
+	return seen(ctx, want.Name, func(ctx context.Context) (jetstream.ObjectStore, error) {
+		return p.JS.ObjectStore(ctx, strings.TrimPrefix(want.Name, ofObjects))
+	})
+}
+
+// seen asks for what is known to be there until it is found: while a cluster
+// makes it, as for two schedulers that start at once, another of its servers
+// may answer, which has not heard of it.
+func seen[T any](ctx context.Context, name string, ask func(context.Context) (T, error)) (T, error) {
+	limit, cancel := context.WithTimeout(ctx, electionLimit)
+	defer cancel()
+	for {
+		found, err := ask(limit)
+		if err == nil {
+			return found, nil
+		}
+		if !errors.Is(err, jetstream.ErrBucketNotFound) {
+			return found, fmt.Errorf("stream %s: %w", name, err)
+		}
+		select {
+		case <-limit.Done():
+			return found, fmt.Errorf("stream %s: %w", name, err)
+		case <-time.After(lookAgain):
+		}
+	}
 }
 
 // find returns the stream as it is there, or as it is there once it was made.
@@ -122,8 +153,12 @@ func (p Provider) Await(ctx context.Context, what string, look func(context.Cont
 	}
 }
 
-// ofBuckets begins the names of streams that are key-value buckets.
-const ofBuckets = "KV_"
+// What the names of streams begin with that are key-value buckets, and object
+// stores.
+const (
+	ofBuckets = "KV_"
+	ofObjects = "OBJ_"
+)
 
 // Bucket returns the settings of a key-value bucket, which is a stream, with
 // so many revisions of each key.
@@ -135,7 +170,7 @@ func Bucket(name, description string, history int64) jetstream.StreamConfig {
 
 // Objects returns the settings of an object store, which is a stream.
 func Objects(name, description string) jetstream.StreamConfig {
-	return bucket("OBJ_"+name, description, "$O."+name+".C.>", "$O."+name+".M.>")
+	return bucket(ofObjects+name, description, "$O."+name+".C.>", "$O."+name+".M.>")
 }
 
 // bucket is what both are. The library would allow direct reads, which any

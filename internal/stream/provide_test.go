@@ -430,3 +430,29 @@ func TestConflict(t *testing.T) {
 		t.Errorf("no bucket: %v", err)
 	}
 }
+
+// A server that has not heard of a bucket yet, which another has made, is asked
+// again.
+func TestBucketIsAskedForUntilItIsSeen(t *testing.T) {
+	t.Parallel()
+	for _, misses := range []int{0, 1, 3} {
+		asked := 0
+		got, err := seen(t.Context(), "KV_B", func(context.Context) (string, error) {
+			if asked++; asked <= misses {
+				return "", jetstream.ErrBucketNotFound
+			}
+			return "it", nil
+		})
+		if err != nil || got != "it" || asked != misses+1 {
+			t.Errorf("%d misses: %q, %v after %d questions", misses, got, err, asked)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := seen(ctx, "KV_B", func(context.Context) (string, error) { return "", jetstream.ErrBucketNotFound }); !errors.Is(err, jetstream.ErrBucketNotFound) {
+		t.Errorf("let go: %v", err)
+	}
+	if _, err := seen(t.Context(), "KV_B", func(context.Context) (string, error) { return "", jetstream.ErrBadBucket }); !errors.Is(err, jetstream.ErrBadBucket) {
+		t.Errorf("another refusal: %v", err)
+	}
+}
