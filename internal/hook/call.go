@@ -10,17 +10,31 @@ import (
 	"github.com/carillon-dev/carillon/internal/secret"
 )
 
+// The methods of calls, without net/http: whoever reads calls does no I/O.
+const (
+	MethodGet  = "GET"
+	MethodPost = "POST"
+)
+
 // Call is one request to a hook, as it came. Nothing of it is to be believed
 // before a reader found out who signed it.
 type Call struct {
 	Hook        *Spec
 	Secrets     []secret.Text        // those of the hook that can be resolved, in its order; at least one
 	VerifyToken secret.Text          // meta: what the platform has to know to subscribe; "" where it can't be resolved
-	Method      string               // GET or POST
+	Method      string               // MethodGet or MethodPost, or one that no reader takes
 	URL         string               // the whole address as the caller knows it, with its query; some sign it
 	Header      textproto.MIMEHeader // net/http's, without net/http
 	Body        []byte               // raw, of bounded length; empty where there is none
 	At          time.Time            // when it came, by our clock
+}
+
+// Posted returns a *WrongMethod for a call that is no POST.
+func (c *Call) Posted() error {
+	if c.Method != MethodPost {
+		return &WrongMethod{Method: c.Method, Want: MethodPost}
+	}
+	return nil
 }
 
 // Answer is the body of a 200. The zero value is an empty one.

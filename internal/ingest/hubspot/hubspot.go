@@ -35,13 +35,10 @@ const maxEvents = 1000
 // Reader reads HubSpot's calls.
 type Reader struct{}
 
-// methodPost is the only one, without net/http: this room does no I/O.
-const methodPost = "POST"
-
 // Read reads one call.
 func (Reader) Read(c hook.Call) (hook.Told, error) {
-	if c.Method != methodPost {
-		return hook.Told{}, &hook.WrongMethod{Method: c.Method, Want: methodPost}
+	if err := c.Posted(); err != nil {
+		return hook.Told{}, err
 	}
 	if !Signed(c.Secrets, c) {
 		return hook.Told{}, hook.ErrRefused

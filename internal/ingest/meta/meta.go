@@ -26,12 +26,12 @@ type Reader struct{}
 // question whether we expect its webhooks.
 func (Reader) Read(c hook.Call) (hook.Told, error) {
 	switch c.Method {
-	case methodGet:
+	case hook.MethodGet:
 		answer, err := challenge(c)
 		return hook.Told{Answer: answer}, err
-	case methodPost:
+	case hook.MethodPost:
 	default:
-		return hook.Told{}, &hook.WrongMethod{Method: c.Method, Want: "GET, POST"}
+		return hook.Told{}, &hook.WrongMethod{Method: c.Method, Want: hook.MethodGet + ", " + hook.MethodPost}
 	}
 	if !signed(c.Secrets, c.Header.Get("X-Hub-Signature-256"), c.Body) {
 		return hook.Told{}, hook.ErrRefused
@@ -39,12 +39,6 @@ func (Reader) Read(c hook.Call) (hook.Told, error) {
 	events, err := Decode(c.Hook, c.Body, c.At)
 	return hook.Told{Events: events}, err
 }
-
-// The methods, without net/http: this room does no I/O.
-const (
-	methodGet  = "GET"
-	methodPost = "POST"
-)
 
 // signed tells whether a header is the signature of a body by one of the
 // secrets: sha256= and 64 hex digits. All secrets are tried, and every

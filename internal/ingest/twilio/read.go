@@ -11,7 +11,6 @@ package twilio
 import (
 	"encoding/json"
 	"mime"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -44,8 +43,8 @@ type Reader struct{}
 // Read verifies a call and returns what it tells. It fails as hook.Call's
 // readers do.
 func (Reader) Read(c hook.Call) (hook.Told, error) {
-	if c.Method != http.MethodPost {
-		return hook.Told{}, &hook.WrongMethod{Method: c.Method, Want: http.MethodPost}
+	if err := c.Posted(); err != nil {
+		return hook.Told{}, err
 	}
 	kind, _, _ := mime.ParseMediaType(c.Header.Get("Content-Type"))
 	signature := c.Header.Get("X-Twilio-Signature")
