@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -105,9 +106,8 @@ func openJetStream(ctx context.Context, nc *nats.Conn, where string, log *slog.L
 // A cluster whose servers have just started answers, if at all, that JetStream
 // is not available yet.
 const (
-	unavailable   jetstream.ErrorCode = 10008
-	availableTry                      = 2 * time.Second
-	availableWait                     = 100 * time.Millisecond
+	availableTry  = 2 * time.Second
+	availableWait = 100 * time.Millisecond
 )
 
 // available waits until JetStream answers, within ctx.
@@ -124,7 +124,7 @@ func available(ctx context.Context, js jetstream.JetStream) error {
 
 func isUnavailable(err error) bool {
 	refused, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && refused.ErrorCode == unavailable
+	return ok && refused.ErrorCode == jetstream.ErrorCode(server.JSClusterNotAvailErr)
 }
 
 // natsError says in one line what is wrong with the server and what to do.
