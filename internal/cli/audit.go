@@ -119,10 +119,7 @@ func writeParts(t *console.Terminal, parts []client.AuditPart) error {
 }
 
 func (s *session) auditMembers(list iter.Seq2[client.AuditMember, error]) error {
-	if s.json {
-		return writeLines(s.out, list)
-	}
-	return buffered(s.out, func(t *console.Terminal) error {
+	return writeList(s, list, func(t *console.Terminal, list iter.Seq2[client.AuditMember, error]) error {
 		tab := console.NewTable(t, console.Column{Title: "STATE", Paint: stateColor}, console.Column{Title: "REASON", Whole: true},
 			console.Column{Title: "CONTACT", Whole: true}, console.Column{Title: "JOB", Whole: true})
 		return tabulate(tab, list, func(m client.AuditMember) []string { return []string{m.State, string(m.Reason), m.ID, m.Job} })

@@ -38,19 +38,7 @@ func (s *session) onBroadcast(use, short string, do func(context.Context, *sessi
 }
 
 func newBroadcastListCommand(s *session) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "All broadcasts and where they stand", Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.client()
-			if err != nil {
-				return err
-			}
-			if s.json {
-				return writeLines(s.out, c.Broadcasts(cmd.Context()))
-			}
-			return buffered(s.out, func(t *console.Terminal) error { return listBroadcasts(t, c.Broadcasts(cmd.Context())) })
-		},
-	}
+	return listAll(s, "All broadcasts and where they stand", (*client.Client).Broadcasts, listBroadcasts)
 }
 
 func newWatchCommand(s *session) *cobra.Command {

@@ -70,10 +70,9 @@ func (s *session) listReviews(cmd *cobra.Command, sender string) error {
 		return err
 	}
 	list := c.Reviews(cmd.Context(), sender)
-	if s.json {
-		return writeLines(s.out, list)
-	}
-	return buffered(s.out, func(t *console.Terminal) error { return writeReviews(t, sender, list) })
+	return writeList(s, list, func(t *console.Terminal, list iter.Seq2[client.Review, error]) error {
+		return writeReviews(t, sender, list)
+	})
 }
 
 func writeReviews(t *console.Terminal, sender string, list iter.Seq2[client.Review, error]) error {

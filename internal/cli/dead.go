@@ -89,10 +89,7 @@ func newDeadListCommand(s *session) *cobra.Command {
 				return err
 			}
 			list := c.Dead(cmd.Context(), filter, limit)
-			if s.json {
-				return writeLines(s.out, list)
-			}
-			return buffered(s.out, func(t *console.Terminal) error { return listLetters(t, list) })
+			return writeList(s, list, listLetters)
 		},
 	}
 	f.add(cmd)

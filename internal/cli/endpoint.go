@@ -13,21 +13,8 @@ import (
 )
 
 func newEndpointCommand(s *session) *cobra.Command {
-	list := &cobra.Command{
-		Use: "list", Short: "All endpoints, how far behind they are, and what is wrong", Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.client()
-			if err != nil {
-				return err
-			}
-			if s.json {
-				return writeLines(s.out, c.Endpoints(cmd.Context()))
-			}
-			return buffered(s.out, func(t *console.Terminal) error { return listEndpoints(t, c.Endpoints(cmd.Context())) })
-		},
-	}
 	return group("endpoint", "The webhooks that outcomes are pushed to",
-		list,
+		listAll(s, "All endpoints, how far behind they are, and what is wrong", (*client.Client).Endpoints, listEndpoints),
 		onEndpoint(s, "show", "An endpoint, the pushes that wait, and those that were given up", (*client.Client).Endpoint, s.showEndpoint),
 		withKeyFlag(onEndpoint(s, "enable", "Let pushes to an endpoint go on where they stopped", (*client.Client).EnableEndpoint, s.endpointMoved)),
 		withKeyFlag(onEndpoint(s, "disable", "Push nothing more to an endpoint; nothing is lost meanwhile", (*client.Client).DisableEndpoint, s.endpointMoved)),

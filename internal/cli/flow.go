@@ -31,19 +31,7 @@ func newFlowCommand(s *session) *cobra.Command {
 }
 
 func newFlowListCommand(s *session) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "All flows, what begins their runs, and how they stand", Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.client()
-			if err != nil {
-				return err
-			}
-			if s.json {
-				return writeLines(s.out, c.Flows(cmd.Context()))
-			}
-			return buffered(s.out, func(t *console.Terminal) error { return listFlows(t, c.Flows(cmd.Context())) })
-		},
-	}
+	return listAll(s, "All flows, what begins their runs, and how they stand", (*client.Client).Flows, listFlows)
 }
 
 func listFlows(t *console.Terminal, list iter.Seq2[client.Flow, error]) error {

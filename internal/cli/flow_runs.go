@@ -32,10 +32,7 @@ func newFlowRunsCommand(s *session) *cobra.Command {
 				return err
 			}
 			list := runsOf(cmd.Context(), c, args[0], q, limit)
-			if s.json {
-				return writeLines(s.out, list)
-			}
-			return buffered(s.out, func(t *console.Terminal) error { return listRuns(t, list) })
+			return writeList(s, list, listRuns)
 		},
 	}
 	cmd.Flags().StringVar(&q.State, "state", "", "only those in `STATE`: gathering, waiting, done, goal, exited, handed_over, stopped, failed")

@@ -21,19 +21,7 @@ func newHookCommand(s *session) *cobra.Command {
 }
 
 func newHookListCommand(s *session) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "All hooks, and what came in by them since the server began", Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.client()
-			if err != nil {
-				return err
-			}
-			if s.json {
-				return writeLines(s.out, c.Hooks(cmd.Context()))
-			}
-			return buffered(s.out, func(t *console.Terminal) error { return listHooks(t, c.Hooks(cmd.Context())) })
-		},
-	}
+	return listAll(s, "All hooks, and what came in by them since the server began", (*client.Client).Hooks, listHooks)
 }
 
 func listHooks(t *console.Terminal, list iter.Seq2[client.Hook, error]) error {

@@ -54,10 +54,7 @@ func newLogCommand(s *session) *cobra.Command {
 			if follow {
 				return s.followLog(cmd.Context(), c.Log, filter)
 			}
-			if s.json {
-				return writeLines(s.out, c.Log(cmd.Context(), filter))
-			}
-			return buffered(s.out, func(t *console.Terminal) error { return writeLog(t, c.Log(cmd.Context(), filter)) })
+			return writeList(s, c.Log(cmd.Context(), filter), writeLog)
 		},
 	}
 	fs := cmd.Flags()

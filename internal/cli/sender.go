@@ -15,21 +15,8 @@ import (
 )
 
 func newSenderCommand(s *session) *cobra.Command {
-	list := &cobra.Command{
-		Use: "list", Short: "All senders and where they stand", Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.client()
-			if err != nil {
-				return err
-			}
-			if s.json {
-				return writeLines(s.out, c.Senders(cmd.Context()))
-			}
-			return buffered(s.out, func(t *console.Terminal) error { return listSenders(t, c.Senders(cmd.Context())) })
-		},
-	}
 	return group("sender", "The senders that messages go out from",
-		list,
+		listAll(s, "All senders and where they stand", (*client.Client).Senders, listSenders),
 		onSender(s, "show", "A sender, its definition and what it has in hand", (*client.Client).Sender, func(v client.Sender) error {
 			return buffered(s.out, func(t *console.Terminal) error { return writeSender(t, v) })
 		}),

@@ -83,19 +83,9 @@ func (s *session) tokenCreated(got client.CreatedToken) error {
 }
 
 func newTokenListCommand(s *session) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "All tokens that yours may know of, without their secrets", Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.client()
-			if err != nil {
-				return err
-			}
-			if s.json {
-				return writeLines(s.out, c.Tokens(cmd.Context()))
-			}
-			return buffered(s.out, func(t *console.Terminal) error { return listTokens(t, c.Tokens(cmd.Context()), time.Now()) })
-		},
-	}
+	return listAll(s, "All tokens that yours may know of, without their secrets", (*client.Client).Tokens, func(t *console.Terminal, list iter.Seq2[client.Token, error]) error {
+		return listTokens(t, list, time.Now())
+	})
 }
 
 func listTokens(t *console.Terminal, list iter.Seq2[client.Token, error], now time.Time) error {
