@@ -202,6 +202,9 @@ func (c *core) ready(ctx context.Context) error {
 	if err := c.ledger.Answers(ctx); err != nil {
 		return fmt.Errorf("the ledger can't be read: %w", err)
 	}
+	if err := c.commits.Writes(); err != nil {
+		return fmt.Errorf("the ledger takes no records: %w; is the disk of NATS full? It goes on by itself once it takes them", err)
+	}
 	return nil
 }
 

@@ -74,6 +74,7 @@ type Committer struct {
 	count   uint64
 
 	undecided sync.WaitGroup // groups out of the line
+	refusals  refusals
 }
 
 type group struct {
@@ -92,6 +93,11 @@ func NewCommitter(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, na
 	go c.run(ctx)
 	return c
 }
+
+// Writes says why nothing could be written for some seconds, though it was
+// tried: a server whose disk is full answers every question, and refuses every
+// record.
+func (c *Committer) Writes() error { return c.refusals.last(time.Now()) }
 
 // Wait blocks until the committer has stopped.
 func (c *Committer) Wait() { <-c.stopped }
@@ -224,6 +230,9 @@ func (c *Committer) write(ctx context.Context, groups []*group) {
 		c.pipeline(all)
 		err = nil
 	}
+	if slices.ContainsFunc(all, func(e *Append) bool { return e.Written > 0 }) {
+		c.refusals.over()
+	}
 	for _, g := range groups {
 		if err == nil && c.group(g) {
 			close(g.done)
@@ -355,6 +364,7 @@ func (c *Committer) single(ctx context.Context, e *Append) (decided bool) {
 	}
 	seq, err := stream.Publish(context.Background(), c.nc, m)
 	if err == nil {
+		c.refusals.over()
 		e.Written = seq
 		return true
 	}
@@ -370,6 +380,7 @@ func (c *Committer) single(ctx context.Context, e *Append) (decided bool) {
 		e.Err = &Conflict{now}
 		return true
 	}
+	c.refusals.add(time.Now(), err)
 	if ended := ctx.Err(); ended != nil {
 		e.Err = fmt.Errorf("write %s: %w", e.ID, errors.Join(ended, err))
 	}
