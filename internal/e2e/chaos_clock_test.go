@@ -86,19 +86,25 @@ func (w *world) before(closes, arrived time.Time, job string) {
 	if arrived.Before(closes) {
 		return
 	}
+	claimed := w.claimed(job, arrived)
+	if !claimed.Before(closes) || arrived.Sub(claimed) > scheduler.LineTimeout {
+		w.t.Errorf("%s arrived %v too late, and was claimed %v before that", job, arrived.Sub(closes), arrived.Sub(claimed))
+	}
+}
+
+// claimed is when a job was claimed last before a moment, by the worker's clock.
+func (w *world) claimed(job string, before time.Time) (at time.Time) {
+	w.t.Helper()
 	s, err := w.api.Job(w.t.Context(), job)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	claimed := time.Time{}
 	for _, step := range s.Steps {
-		if step.What == "claimed" && step.At.Before(arrived) {
-			claimed = step.At
+		if step.What == "claimed" && step.At.Before(before) {
+			at = step.At
 		}
 	}
-	if !claimed.Before(closes) || arrived.Sub(claimed) > scheduler.LineTimeout {
-		w.t.Errorf("%s arrived %v too late, and was claimed %v before that", job, arrived.Sub(closes), arrived.Sub(claimed))
-	}
+	return at
 }
 
 // stands checks that nothing reaches the platform any more once what was under
@@ -376,6 +382,7 @@ func TestChaosStoppedPastItsClaim(t *testing.T) {
 	w.some(pl, pl.count()+100)
 	recovery := time.Since(at)
 	w.until("its claims are past", func() bool { return time.Since(at) > 10*time.Second })
+	woke := time.Now()
 	w.workers[0].signal(syscall.SIGCONT)
 	w.ready()
 	w.ended("spring")
@@ -385,7 +392,26 @@ func TestChaosStoppedPastItsClaim(t *testing.T) {
 	if row.unknown > 160 {
 		t.Errorf("%d unknown: claims are made too long before the wire", row.unknown)
 	}
+	if n := w.kept(at, woke); n > justWritten {
+		t.Errorf("%d messages left as the worker woke that it had claimed before it was stopped", n)
+	}
 	faults.add(t, row)
+}
+
+// justWritten is how many calls may be between their last look at the clock and
+// the system's hands as a worker is stopped.
+const justWritten = 1
+
+// kept counts the messages that arrived within a second after a moment and had
+// been claimed before another.
+func (w *world) kept(claimed, arrived time.Time) (n int) {
+	w.t.Helper()
+	for _, a := range w.platform.books(w.t) {
+		if since := a.Time.Sub(arrived); since > 0 && since < time.Second && w.claimed(a.Metadata, a.Time).Before(claimed) {
+			n++
+		}
+	}
+	return n
 }
 
 // alarms are a flow that writes at once, where hours allow it, and one that waits
