@@ -34,10 +34,10 @@ func KeepAnswered(ctx context.Context, js jetstream.JetStream, log *slog.Logger)
 		one, cancel := context.WithTimeout(ctx, askWait)
 		_, err := js.AccountInfo(one)
 		cancel()
-		if err == nil {
+		if err == nil || !nc.IsConnected() { // the next server gets its time from when it is there
 			last = time.Now()
 		}
-		if time.Since(last) < leaveFrom || !nc.IsConnected() || len(nc.Servers()) < 2 {
+		if time.Since(last) < leaveFrom || len(nc.Servers()) < 2 {
 			continue
 		}
 		log.WarnContext(ctx, "JetStream does not answer through this server; trying another", "engine", "nats", "server", nc.ConnectedServerName(), "error", err)
