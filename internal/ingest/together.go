@@ -105,6 +105,7 @@ func (t *together[R]) lead() {
 		for _, h := range some[1:] {
 			h.turn <- struct{}{}
 		}
+		clear(some) // the line's array would keep a burst for as long as nobody comes
 	}()
 	t.all(some)
 }
