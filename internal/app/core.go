@@ -203,7 +203,7 @@ func (c *core) ready(ctx context.Context) error {
 		return fmt.Errorf("the ledger can't be read: %w", err)
 	}
 	if err := c.commits.Writes(); err != nil {
-		return fmt.Errorf("the ledger takes no records: %w; is the disk of NATS full? It goes on by itself once it takes them", err)
+		return fmt.Errorf("the ledger takes no records: %w; is the disk of NATS full, or was it? A server whose disk was full takes none until it is started again", err)
 	}
 	return nil
 }
