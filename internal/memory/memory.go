@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"os"
 	"path"
 	"runtime/debug"
 	"strconv"
@@ -27,7 +28,7 @@ const (
 // how much that is, in bytes; 0 where there is no grant, or somebody set
 // GOMEMLIMIT. root is the root of the file system.
 func Keep(root fs.FS, share float64) int64 {
-	if debug.SetMemoryLimit(-1) != math.MaxInt64 {
+	if os.Getenv("GOMEMLIMIT") != "" || debug.SetMemoryLimit(-1) != math.MaxInt64 { // it may be "off"
 		return 0
 	}
 	granted := Granted(root)

@@ -41,6 +41,7 @@ func TestGranted(t *testing.T) {
 }
 
 func TestKeep(t *testing.T) {
+	t.Setenv("GOMEMLIMIT", "")
 	was := debug.SetMemoryLimit(-1)
 	t.Cleanup(func() { debug.SetMemoryLimit(was) })
 	debug.SetMemoryLimit(math.MaxInt64)
@@ -48,6 +49,11 @@ func TestKeep(t *testing.T) {
 	if got := memory.Keep(files(nil), memory.Whole); got != 0 || debug.SetMemoryLimit(-1) != math.MaxInt64 {
 		t.Errorf("without a grant: %d", got)
 	}
+	t.Setenv("GOMEMLIMIT", "off")
+	if got := memory.Keep(granted, memory.Whole); got != 0 || debug.SetMemoryLimit(-1) != math.MaxInt64 {
+		t.Errorf("a limit of %d where somebody wants none", got)
+	}
+	t.Setenv("GOMEMLIMIT", "")
 	if got := memory.Keep(granted, memory.Whole); got != 7_200_000_000 || debug.SetMemoryLimit(-1) != got {
 		t.Errorf("kept within %d", got)
 	}
