@@ -28,8 +28,19 @@ func program() string {
 	return "carillon " + info.Main.Version
 }
 
+// directory refuses a data directory that is none.
+func directory(cfg Config) error {
+	if i, err := os.Stat(cfg.Data); cfg.NATSURL == "" && err == nil && !i.IsDir() {
+		return fmt.Errorf("data directory %s: it is a file; set CARILLON_DATA to a directory", cfg.Data)
+	}
+	return nil
+}
+
 // checkDir refuses a data directory that this program can't read.
 func checkDir(cfg Config) error {
+	if err := directory(cfg); err != nil {
+		return err
+	}
 	path := filepath.Join(cfg.Data, formatFile)
 	b, err := os.ReadFile(path)
 	if cfg.NATSURL != "" || errors.Is(err, fs.ErrNotExist) {

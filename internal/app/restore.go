@@ -29,6 +29,9 @@ const (
 // empty NATS server, with everything in it paused. file is read twice: before
 // anything is written all of it is checked.
 func Restore(ctx context.Context, cfg Config, file io.ReadSeeker, told func(backup.Progress)) (*backup.Contents, *backup.Held, error) {
+	if err := directory(cfg); err != nil {
+		return nil, nil, err
+	}
 	c, err := backup.Check(file, nil)
 	if err != nil {
 		return nil, nil, err
@@ -83,11 +86,10 @@ func (r *restoration) directory(ctx context.Context, file io.Reader, told func(b
 	if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there: restore into a data directory without a store, with the key alone", at)
 	}
-	if err := os.RemoveAll(beside); err != nil { // of a restore that was cut short
-		return err
-	}
+	// What a restore left that was cut short is removed by the next one, under the
+	// directory's lock: it could be another's that is under way.
 	if err := r.into(ctx, engine.Config{NATSOnly: true, Data: r.cfg.Data, Store: restoringDir, Unsynced: true}, file, told); err != nil {
-		return errors.Join(err, os.RemoveAll(beside))
+		return err
 	}
 	if err := syncTree(beside); err != nil {
 		return err

@@ -1,8 +1,8 @@
 // Package backup copies an installation's truth into one file while it runs,
 // checks such a file, and makes an empty installation out of it.
 //
-// It copies streams record by record, each to a moment at which nothing newer
-// was there, one after the other: definitions first, the ledgers behind
+// It copies streams record by record, one after the other, each of which records
+// are replaced to a moment at which nothing newer was there: definitions first, the ledgers behind
 // everything that they speak of. It never copies the installation's key, and
 // takes nothing from Redis.
 //

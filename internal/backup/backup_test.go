@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -184,6 +185,30 @@ func TestCopyWhileItChanges(t *testing.T) {
 			if subj := h.Names.Facts("bakery", h.Facts.Key("bakery", fmt.Sprint(i))); !got[subj] {
 				t.Fatalf("contact %d is lost", i)
 			}
+		}
+	}
+}
+
+// TestWhereACopyEnds: where nothing is replaced, at what was the end as it began,
+// whatever is written meanwhile; else at a moment at which nothing newer is there.
+func TestWhereACopyEnds(t *testing.T) {
+	t.Parallel()
+	s, err := engines.JetStream.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ENDS", Subjects: []string{"ends"}})
+	rig.Must(t, err)
+	for range 10 {
+		_, err := engines.JetStream.Publish(t.Context(), "ends", []byte("x"))
+		rig.Must(t, err)
+	}
+	for replaced, want := range map[bool]uint64{false: 5, true: 10} {
+		cons, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy})
+		rig.Must(t, err)
+		c := &copying{f: &writer{tar: tar.NewWriter(io.Discard)}, part: newPart(), head: 5, replaced: replaced, out: &Stream{Name: "ENDS"}}
+		for done := false; !done; {
+			done, err = c.some(t.Context(), cons)
+			rig.Must(t, err)
+		}
+		if c.out.Messages != want || c.out.Last != want {
+			t.Errorf("replaced %t: %d records, the last is %d, want %d", replaced, c.out.Messages, c.out.Last, want)
 		}
 	}
 }

@@ -173,9 +173,11 @@ const (
 	pullWait = 5 * time.Second
 )
 
-// copy copies one stream up to a moment at which nothing newer was there. A
-// record that was replaced while the copy went on has its successor in it: who
-// stopped at what was the end at the beginning would have neither.
+// copy copies one stream. Where records are replaced it goes on to a moment at
+// which nothing newer was there: a record that was replaced meanwhile has its
+// successor in it; who stopped at what was the end at the beginning would have
+// neither. Where none is, such as in a ledger, it ends at that, however much is
+// written meanwhile.
 func (s Source) copy(ctx context.Context, f *writer, name string) (*Stream, error) {
 	st, err := s.JS.Stream(ctx, name)
 	if err != nil {
@@ -193,7 +195,7 @@ func (s Source) copy(ctx context.Context, f *writer, name string) (*Stream, erro
 		defer cancel()
 		_ = st.DeleteConsumer(dctx, cons.CachedInfo().Name) // it would end by itself a minute later
 	}()
-	c := &copying{f: f, part: newPart(), head: info.State.LastSeq, lags: info.Config.Replicas > 1, late: time.Now().Add(behind), out: &Stream{Name: name, Config: info.Config, First: info.State.FirstSeq, Last: info.State.LastSeq, Parts: []Part{}}}
+	c := &copying{f: f, part: newPart(), replaced: info.Config.MaxMsgsPerSubject > 0, head: info.State.LastSeq, lags: info.Config.Replicas > 1, late: time.Now().Add(behind), out: &Stream{Name: name, Config: info.Config, First: info.State.FirstSeq, Last: info.State.LastSeq, Parts: []Part{}}}
 	for done := false; !done; {
 		if done, err = c.some(ctx, cons); err != nil {
 			return nil, err
@@ -211,15 +213,16 @@ const behind = 10 * time.Second
 
 // copying is one stream on its way into the file.
 type copying struct {
-	f    *writer
-	part *part
-	out  *Stream
-	head uint64 // the newest record that the leader had at the beginning
-	lags bool   // who is read may be behind that
-	from uint64 // the first record that was copied
-	seen uint64 // the last
-	read uint64 // how many were read
-	late time.Time
+	f        *writer
+	part     *part
+	out      *Stream
+	head     uint64 // the newest record that the leader had at the beginning
+	replaced bool   // records are replaced by newer ones of their subject
+	lags     bool   // who is read may be behind that
+	from     uint64 // the first record that was copied
+	seen     uint64 // the last
+	read     uint64 // how many were read
+	late     time.Time
 }
 
 // first returns the sequence that the restored stream begins with.
@@ -248,13 +251,20 @@ func (c *copying) some(ctx context.Context, cons jetstream.Consumer) (done bool,
 		if c.read++; meta.Sequence.Consumer != c.read {
 			return false, errors.New("a record was lost on the way; try again")
 		}
+		left, n = meta.NumPending, n+1
+		if !c.replaced && meta.Sequence.Stream > c.head {
+			done = true
+			continue
+		}
 		if err := c.add(m, meta); err != nil {
 			return false, err
 		}
-		left, n = meta.NumPending, n+1
 	}
 	if err := errors.Join(b.Error(), ctx.Err()); err != nil {
 		return false, err
+	}
+	if done || !c.replaced && c.seen >= c.head {
+		return true, nil
 	}
 	if n == 0 {
 		info, err := cons.Info(ctx)

@@ -70,22 +70,18 @@ func (s *session) writeReport(r backupReport, verb string) error {
 }
 
 func (s *session) verifyBackup(file string) error {
-	f, err := os.Open(file)
+	f, size, err := openBackup(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
 	meter := newBackupMeter(s.err, "checking "+shownName(file))
 	c, err := backup.Check(f, meter.show)
 	meter.clear()
 	if err != nil {
 		return fmt.Errorf("%s: %w", shownName(file), err)
 	}
-	return s.writeReport(reportOf(file, c, info.Size()), "whole")
+	return s.writeReport(reportOf(file, c, size), "whole")
 }
 
 // takeBackup writes into a file of another name until it is whole and on disk.
@@ -93,18 +89,22 @@ func (s *session) takeBackup(ctx context.Context, file string) (err error) {
 	if file == "-" {
 		return usageError{errors.New("carillon backup: - is no file: name one, or a directory")}
 	}
-	if info, err := os.Stat(file); err == nil && info.IsDir() {
+	if isDir(file) {
 		file = filepath.Join(file, "carillon-"+time.Now().UTC().Format("20060102T150405Z")+".tar")
 	}
 	if _, err := os.Lstat(file); err == nil {
 		return fmt.Errorf("%s is there already, and is not written over: name another", shownName(file))
+	}
+	dir := filepath.Dir(file)
+	if !isDir(dir) {
+		return fmt.Errorf("%s: there is no directory %s: make it, or name another", shownName(file), dir)
 	}
 	c, err := s.client()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.part") // mode 0600, and nobody else's
+	f, err := os.CreateTemp(dir, filepath.Base(file)+".*.part") // mode 0600, and nobody else's
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,39 @@ func (s *session) takeBackup(ctx context.Context, file string) (err error) {
 	if err := os.Rename(f.Name(), file); err != nil {
 		return err
 	}
+	if err := syncDir(dir); err != nil { // its name outlives a power failure
+		return err
+	}
 	return s.writeReport(reportOf(file, got, info.Size()), "whole")
+}
+
+func isDir(path string) bool {
+	i, err := os.Stat(path)
+	return err == nil && i.IsDir()
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// openBackup opens a file of carillon backup, to be closed by who reads it.
+func openBackup(file string) (*os.File, int64, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, 0, err
+	}
+	i, err := f.Stat()
+	if err == nil && i.IsDir() {
+		err = fmt.Errorf("%s is a directory: name a file of carillon backup", shownName(file))
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, i.Size(), nil
 }
 
 // checkedWhile checks what write writes while it goes to f.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -50,22 +49,18 @@ type restoreReport struct {
 }
 
 func (s *session) restore(ctx context.Context, cfg app.Config, file string) error {
-	f, err := os.Open(file)
+	f, size, err := openBackup(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
 	meter := newBackupMeter(s.err, "restoring "+shownName(file))
 	c, held, err := app.Restore(ctx, cfg, f, meter.show)
 	meter.clear()
 	if err != nil {
 		return fmt.Errorf("%s: %w", shownName(file), err)
 	}
-	report := reportOf(file, c, info.Size())
+	report := reportOf(file, c, size)
 	if s.json {
 		return s.writeJSON(restoreReport{report, *held})
 	}

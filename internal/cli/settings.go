@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,9 +31,17 @@ func (s *session) settings(cmd *cobra.Command, of config.Role) (load func() (con
 	return func() (config.Config, error) {
 		given := config.Given{Flags: map[string]string{}, Getenv: s.getenv, File: file}
 		f.Visit(func(fl *pflag.Flag) { given.Flags[fl.Name] = fl.Value.String() })
-		return config.Load(of, given)
+		c, err := config.Load(of, given)
+		if wrong, ok := errors.AsType[config.FlagError](err); ok {
+			err = usageError{wrong}
+		}
+		return c, err
 	}
 }
 
-// plain takes out the marks that pflag would read as a placeholder.
-func plain(means string) string { return strings.ReplaceAll(means, "`", "") }
+var link = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`) //nolint:gochecknoglobals // a constant
+
+// plain takes out links, and the marks that pflag would read as a placeholder.
+func plain(means string) string {
+	return link.ReplaceAllString(strings.ReplaceAll(means, "`", ""), "docs/$1")
+}

@@ -116,6 +116,8 @@ func TestRefusals(t *testing.T) {
 		{"proxies", Dev, Given{Getenv: env("CARILLON_TRUSTED_PROXIES", "10.0.0.1")}, "want networks such as"},
 		{"half a certificate", Dev, Given{Getenv: env("CARILLON_TLS_CERT", "a")}, "CARILLON_TLS_CERT and CARILLON_TLS_KEY: want both or none"},
 		{"two credentials", Dev, Given{Getenv: env("CARILLON_NATS_CREDENTIALS", "a", "CARILLON_NATS_NKEY", "b")}, "want one"},
+		{"servers that are none", Restorer, flagged("nats-url", ":::"), "--nats-url is no list of servers: want URLs such as nats://10.0.0.1:4222, joined by commas"},
+		{"one server that is none", Dev, Given{Getenv: env("CARILLON_NATS_URL", "nats://[::1]:4222,h,nats://u:p@:::")}, "CARILLON_NATS_URL is no list of servers"},
 		{"scheduler without NATS", Scheduler, Given{Getenv: env("CARILLON_REDIS_URL", "redis://h")}, "CARILLON_NATS_URL is not set"},
 		{"scheduler without Redis", Scheduler, Given{Getenv: env("CARILLON_NATS_URL", "h")}, "CARILLON_REDIS_URL is not set"},
 		{"worker without a platform", Worker, Given{Getenv: env("CARILLON_NATS_URL", "h", "CARILLON_REDIS_URL", "redis://h")}, "CARILLON_META_URL is not set"},

@@ -56,6 +56,12 @@ func Load(of Role, g Given) (Config, error) {
 	return c, c.check(of)
 }
 
+// FlagError is what is wrong with the value of a flag.
+type FlagError struct{ error }
+
+// Unwrap returns what it is.
+func (e FlagError) Unwrap() error { return e.error }
+
 // find returns what was said of a setting, the strongest first.
 func (s Setting) find(g Given, lines map[string]given) (given, bool, error) {
 	if v, ok := g.Flags[s.Name]; ok {
@@ -97,12 +103,19 @@ func readSecret(path, by string) (given, bool, error) {
 
 // take sets a value, unless it is a secret in a place where others read it.
 func (s Setting) take(c *Config, v given) error {
+	err := s.set(c, v.value)
+	if err != nil {
+		err = fmt.Errorf("%s %w", v.by, err)
+	}
+	if err != nil && strings.HasPrefix(v.by, "--") {
+		return FlagError{err}
+	}
+	if err != nil {
+		return err
+	}
 	exposed := v.file || strings.HasPrefix(v.by, "--") && !strings.HasSuffix(v.by, "-file")
 	if exposed && (s.exposure == hidden || s.exposure == locator && carriesPassword(v.value)) {
 		return fmt.Errorf("%s: a secret does not belong there; give it in %s, or in a file that %s_FILE names", v.by, s.Env, s.Env)
-	}
-	if err := s.set(c, v.value); err != nil {
-		return fmt.Errorf("%s %w", v.by, err)
 	}
 	return nil
 }

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +45,7 @@ func Settings() []Setting {
 		{"event-backlog", "CARILLON_EVENT_BACKLOG", "events that may wait for flows before CRM systems are asked to tell later, up to 100000000; 0: any number", "100000", servers, open,
 			number(0, 100_000_000, func(c *Config) *int { return &c.EventBacklog })},
 		{"nats-url", "CARILLON_NATS_URL", "servers, joined by commas; 2.12 or later with JetStream, 2.15.2 advised", "NATS is embedded (`carillon dev`); needed otherwise", all, locator,
-			hide(func(c *Config) *secret.Text { return &c.NATSURL })},
+			natsServers(func(c *Config) *secret.Text { return &c.NATSURL })},
 		{"nats-credentials", "CARILLON_NATS_CREDENTIALS", "file with a user's JWT and seed", "none", all, open,
 			text(func(c *Config) *string { return &c.NATSCredentials })},
 		{"nats-nkey", "CARILLON_NATS_NKEY", "file with a user's nkey seed", "none", all, open,
@@ -127,6 +129,27 @@ func oneOf(at func(*Config) *string, words ...string) func(*Config, string) erro
 			}
 		}
 		return fmt.Errorf("%q: want %s", v, strings.Join(words, " or "))
+	}
+}
+
+// natsServers takes the URLs of NATS servers, and never repeats them: a
+// password may be among them.
+func natsServers(at func(*Config) *secret.Text) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		for one := range strings.SplitSeq(v, ",") {
+			if one = strings.TrimSpace(one); !strings.Contains(one, "://") {
+				one = "nats://" + one
+			}
+			u, err := url.Parse(one)
+			if err == nil && strings.Contains(u.Host, ":") && !strings.HasSuffix(u.Host, "]") {
+				_, _, err = net.SplitHostPort(u.Host)
+			}
+			if err != nil || u.Host == "" {
+				return errors.New("is no list of servers: want URLs such as nats://10.0.0.1:4222, joined by commas")
+			}
+		}
+		*at(c) = secret.Text(v)
+		return nil
 	}
 }
 

@@ -65,6 +65,7 @@ func (s *safe) lockedNATS(data string) (server *engine, of map[string][]string) 
 	}
 	s.secrets = append(s.secrets, string(seed))
 	url, password := s.keep("worker.nats", "tls://worker:%s@"+addr)
+	restorer, restores := s.keep("restorer.nats", "tls://restorer:%s@"+addr)
 	cert, key := s.Issue(s.t, "nats")
 	conf := map[string]any{
 		"listen": addr, "server_name": "one", "jetstream": map[string]any{"store_dir": filepath.Join(data, "js"), "sync_interval": "always"},
@@ -72,6 +73,7 @@ func (s *safe) lockedNATS(data string) (server *engine, of map[string][]string) 
 		"accounts": map[string]any{"SHOP": map[string]any{"jetstream": "enabled", "users": []map[string]any{
 			{"nkey": public, "permissions": granted(role.Scheduler)},
 			{"user": "worker", "password": password, "permissions": granted(role.Worker)},
+			{"user": "restorer", "password": restores, "permissions": granted(role.Restorer)},
 		}}},
 	}
 	var text bytes.Buffer
@@ -84,6 +86,7 @@ func (s *safe) lockedNATS(data string) (server *engine, of map[string][]string) 
 	return server, map[string][]string{
 		"scheduler": {"CARILLON_NATS_URL=tls://" + addr, "CARILLON_NATS_NKEY=" + write(s.t, filepath.Join(s.dir, "scheduler.nk"), string(seed)+"\n")},
 		"worker":    {"CARILLON_NATS_URL_FILE=" + url},
+		"restorer":  {"CARILLON_NATS_URL_FILE=" + restorer},
 	}
 }
 
@@ -172,6 +175,49 @@ func TestLockedEngines(t *testing.T) {
 	for _, e := range entries {
 		t.Errorf("redis refused the %s: %s of %s (%s)", e.Username, e.Reason, e.Object, e.Context)
 	}
+}
+
+// TestRestoredOntoALockedServer restores the backup of one process' own store on a
+// NATS server, as a user who may do what docs/permissions.md grants a restorer
+// and no more. Everything is there, and stands paused.
+func TestRestoredOntoALockedServer(t *testing.T) {
+	t.Parallel()
+	pl := newPlatform(t, sandbox.Options{Strict: true, RatePerSecond: 100_000})
+	p := boot(t, pl)
+	p.define(pl, "spring", single, people(60, time.Now()))
+	p.launch("spring")
+	before := p.ended("spring")
+	file := filepath.Join(t.TempDir(), "copy.tar")
+	must(t, p.environ(), "backup", file)
+	p.stop(syscall.SIGTERM)
+
+	l := ground(t, pl)
+	s := &safe{Authority: authority.New(t), t: t, dir: t.TempDir()}
+	nats, urls := s.lockedNATS(l.dir)
+	_, queues := s.lockedRedis(l.dir)
+	for kind, env := range urls {
+		cert, key := s.Issue(t, kind)
+		l.of[kind] = append(env, "CARILLON_REDIS_URL_FILE="+queues[kind], "CARILLON_NATS_CERT="+cert, "CARILLON_NATS_KEY="+key, "CARILLON_REDIS_CERT="+cert, "CARILLON_REDIS_KEY="+key)
+	}
+	l.env = append(l.env, "CARILLON_CONFIG="+write(t, filepath.Join(l.dir, "carillon.yaml"), fmt.Sprintf(
+		"nats-ca: %s\nredis-ca: %[1]s\nkey-file: %s\n", s.File, filepath.Join(p.dir, "installation.key"))))
+	token, err := os.ReadFile(filepath.Join(p.dir, "token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(l.dir, "token"), string(token))
+	must(t, l.environ("restorer"), "restore", file)
+	if _, said, err := command(t, l.environ("restorer"), "restore", file); err == nil || !strings.Contains(said, "the store is not empty") {
+		t.Errorf("a second time: %v %s", err, said)
+	}
+	l.run(1, 0)
+	if a, err := l.api.Audit(t.Context(), "spring"); err != nil || !a.Balanced || a.Sent != before.Sent || a.Audience != before.Audience {
+		t.Errorf("the audit after the restore: %+v, %v; before: %+v", a, err, before)
+	}
+	if v, err := l.api.Sender(t.Context(), "spring"); err != nil || v.State != "paused" {
+		t.Errorf("the sender is %s, %v", v.State, err)
+	}
+	s.nothingShows("nats", nats.log.String(), "violation")
 }
 
 // nothingShows reads what a process said.

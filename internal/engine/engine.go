@@ -52,7 +52,7 @@ type Config struct {
 
 	// For making a store out of a backup, beside the one that serves.
 	Store    string // the embedded server's directory in Data; "" is nats
-	Unsynced bool   // the embedded server syncs by and by: what is not whole at the end is thrown away
+	Unsynced bool   // the embedded server begins with nothing, whatever is there, and syncs by and by
 	NATSOnly bool   // no Redis is started or asked
 
 	Log          *slog.Logger  // nil discards; takes the Redis library's own log too, which is one for the process
@@ -211,6 +211,11 @@ func (e *Engines) startNATS(ctx context.Context, c Config) error {
 // embed starts a server in this process.
 func (e *Engines) embed(c Config) error {
 	dir := filepath.Join(c.Data, c.Store)
+	if c.Unsynced {
+		if err := os.RemoveAll(dir); err != nil { // by who holds the lock
+			return fmt.Errorf("%s: %w", dir, cause(err))
+		}
+	}
 	if err := makeDir(dir); err != nil {
 		return err
 	}
