@@ -414,22 +414,54 @@ func (r *run) claim(ctx context.Context, tasks []*task) []*task {
 	r.Kill.Pass(killpoint.BeforeClaim)
 	r.Commits.Commit(ctx, r.priority(), entries)
 	r.Kill.Pass(killpoint.AfterClaim)
-	var won, lost []*task
-	defer func() { r.unspend(ctx, lost) }()
+	var won, lost, open []*task
+	var doubtful []*ledger.Append
 	for i, e := range entries {
-		if e.Err == nil {
-			tasks[i].seq = e.Written
-			won = append(won, tasks[i])
-			continue
-		}
-		lost = append(lost, tasks[i])
-		if errors.Is(e.Err, ledger.ErrConflict) {
+		switch t := tasks[i]; {
+		case e.Err == nil:
+			t.seq = e.Written
+			won = append(won, t)
+		case errors.Is(e.Err, ledger.ErrConflict):
 			r.Stats.Lost.Add(1)
-		} else {
-			r.Log.WarnContext(ctx, "a claim could not be decided; nothing is sent", "job", e.ID.String(), "error", e.Err)
+			lost = append(lost, t)
+		default:
+			open, doubtful = append(open, t), append(doubtful, e)
 		}
 	}
+	r.unspend(ctx, lost)
+	if len(open) > 0 {
+		r.Log.WarnContext(ctx, "claims could not be decided in time; nothing is sent, and they are taken back", "source", r.source.Name, "claims", len(open), "error", doubtful[0].Err)
+		r.takeBack(open, doubtful)
+	}
 	return won
+}
+
+// takeBack settles tasks of which nobody could tell in time whether this worker
+// claimed them. Nothing of them leaves, and what was asked for may still be
+// written by a connection that comes back: so it is asked for until it is
+// decided, for as long as the process lives, and let go of.
+func (r *run) takeBack(tasks []*task, entries []*ledger.Append) {
+	asked := make([]string, len(entries))
+	for i, e := range entries {
+		asked[i] = e.Record.Nonce
+	}
+	r.Commits.Commit(r.Life, r.priority(), entries)
+	var mine, lost []*task
+	for i, e := range entries {
+		conflict, moved := errors.AsType[*ledger.Conflict](e.Err)
+		switch t := tasks[i]; {
+		case e.Err == nil:
+			t.seq = e.Written
+			mine = append(mine, t)
+		case moved && conflict.Last.Record.Nonce == asked[i]: // written at the first try
+			t.seq = conflict.Last.Seq
+			mine = append(mine, t)
+		default:
+			lost = append(lost, t)
+		}
+	}
+	r.unspend(r.Life, lost)
+	r.refuse(mine)
 }
 
 // recheck judges claimed tasks again and returns those that may still go. The

@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -289,6 +290,56 @@ func TestOptOutBetweenClaimAndRecheck(t *testing.T) {
 			t.Errorf("attempt %d, though nothing was attempted", r.Attempt)
 		}
 	}
+}
+
+// TestClaimsInDoubtAreTakenBack: nobody says in time what became of a claim,
+// whether it was written or not. Nothing leaves, the job is let go of, and goes
+// when its turn comes again.
+func TestClaimsInDoubtAreTakenBack(t *testing.T) {
+	for _, batch := range []bool{false, true} {
+		for _, written := range []bool{false, true} {
+			t.Run(fmt.Sprintf("batch %t, written %t", batch, written), func(t *testing.T) {
+				w := newWorld(t, 3, batch)
+				silence := true
+				w.worker.Commits = committer(func(ctx context.Context, p ledger.Priority, entries []*ledger.Append) {
+					silent := silence && len(entries) > 0 && entries[0].Record.State == job.Claimed && ctx != w.worker.Life
+					if !silent || written {
+						w.Commit(ctx, p, entries)
+					}
+					for _, e := range entries {
+						if silent {
+							e.Written, e.Err = 0, context.DeadlineExceeded
+						}
+					}
+				})
+				w.worker.Deliver(t.Context(), job.Envelope{Source: w.b.Source(), Jobs: w.refs()})
+				silence = false
+				if len(w.sent) != 0 {
+					t.Errorf("sent: %v", w.sent)
+				}
+				for i := range w.keys {
+					if got := w.States(t, w.b.Source().Job(w.keys[i])); !slices.Equal(got, []job.State{job.Claimed, job.Pending}) {
+						t.Errorf("history %v", got)
+					}
+					if r := w.last(i); r.Attempt != 0 {
+						t.Errorf("attempt %d, though nothing was attempted", r.Attempt)
+					}
+				}
+				w.deliver(w.late(w.refs()))
+				for i := range w.keys {
+					w.want(i, job.Sent, "", 1)
+				}
+			})
+		}
+	}
+}
+
+// committer is a way to write records.
+type committer func(context.Context, ledger.Priority, []*ledger.Append)
+
+// Commit calls it.
+func (c committer) Commit(ctx context.Context, p ledger.Priority, entries []*ledger.Append) {
+	c(ctx, p, entries)
 }
 
 func TestCancelledBetweenClaimAndRecheck(t *testing.T) {
