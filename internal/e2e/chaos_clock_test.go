@@ -146,12 +146,15 @@ func TestChaosClocks(t *testing.T) {
 			pl := newPlatform(t, sandbox.Options{RatePerSecond: 330})
 			w := newWorld(t, pl, 0, 2, 1)
 			now := time.Now()
-			ps := append(people(1500, now), edges(160, now)...)
-			w.define(pl, "spring", "rate: {per_second: 300}\nbatch: true", ps)
+			// Where sending goes on all the while, opting out may take ten
+			// seconds before the second half is there still.
+			const n = 2400
+			ps := append(people(n, now), edges(160, now)...)
+			w.define(pl, "spring", "rate: {per_second: 100}\nbatch: true", ps)
 			g := w.guests(20, "", waits)
 			w.later()
 			w.launch("spring")
-			s := &siege{office: &w.office, pl: pl, ps: ps[:1500], outs: map[string]time.Time{}}
+			s := &siege{office: &w.office, pl: pl, ps: ps[:n], outs: map[string]time.Time{}}
 			row := figures{}
 			for _, ahead := range []time.Duration{hour, -hour} {
 				w.some(pl, pl.count()+250)
@@ -178,7 +181,7 @@ func TestChaosClocks(t *testing.T) {
 			}
 			w.ended("spring")
 			s.heeded(pl.books(t))
-			end := w.clear("spring", ps, 1500, fault)
+			end := w.clear("spring", ps, n, fault)
 			end.injected, end.held, end.recovery = row.injected, row.held, row.recovery
 			if end.unknown != 0 {
 				t.Errorf("%d unknown, though nobody died", end.unknown)
