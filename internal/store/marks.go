@@ -2,6 +2,9 @@ package store
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -55,7 +58,11 @@ func OpenMarks(path string) (*Marks, error) {
 	b, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = createMarks(path)
+		err = m.create()
+	case err == nil && bytes.HasPrefix(b, []byte("{")):
+		if err = m.parseOlder(b); err == nil {
+			err = m.create()
+		}
 	case err == nil:
 		err = m.parse(b)
 	}
@@ -68,17 +75,28 @@ func OpenMarks(path string) (*Marks, error) {
 	return m, nil
 }
 
-// createMarks makes a file without a mark, whole or not at all.
-func createMarks(path string) error {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) // of one name: no kill leaves more than one behind
+// create makes the file with the marks that there are, whole or not at all.
+func (m *Marks) create() error {
+	b := bytes.Clone(seal(nil, firstLine))
+	for i, name := range slices.Sorted(maps.Keys(m.is)) {
+		m.lines[name] = i + 1
+		b = append(b, m.line(name, m.is[name])...)
+	}
+	f, err := os.OpenFile(m.path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) // of one name: no kill leaves more than one behind
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(seal(nil, firstLine))
+	_, err = f.Write(b)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return os.Rename(f.Name(), path)
+	return os.Rename(f.Name(), m.path)
+}
+
+// line is a stream's line, until the next one is asked for.
+func (m *Marks) line(stream string, mark Mark) []byte {
+	m.buf = seal(m.buf, fmt.Sprintf(lineFormat, stream, mark.Last, mark.Messages, mark.Adds))
+	return m.buf
 }
 
 // seal makes a line out of a text.
@@ -97,10 +115,24 @@ func unseal(line []byte) (text string, ok bool) {
 	return text, bytes.Equal(line, seal(nil, text))
 }
 
+// parseOlder reads the form in which the file was written anew each time: marks
+// in JSON, and on the next line their SHA-256.
+func (m *Marks) parseOlder(b []byte) error {
+	body, sum, _ := strings.Cut(string(b), "\n")
+	is := sha256.Sum256([]byte(body))
+	if strings.TrimSpace(sum) != hex.EncodeToString(is[:]) || json.Unmarshal([]byte(body), &m.is) != nil {
+		return m.damaged()
+	}
+	return nil
+}
+
+func (m *Marks) damaged() error {
+	return fmt.Errorf("%s is damaged; it only says how far streams had come: where everything else is known to be whole, remove it", m.path)
+}
+
 func (m *Marks) parse(b []byte) error {
-	damaged := fmt.Errorf("%s is damaged; it only says how far streams had come: where everything else is known to be whole, remove it", m.path)
 	if text, ok := unseal(b[:min(lineSize, len(b))]); !ok || text != firstLine || len(b)%lineSize != 0 {
-		return damaged
+		return m.damaged()
 	}
 	for i := 1; i < len(b)/lineSize; i++ {
 		line := b[i*lineSize:][:lineSize]
@@ -111,7 +143,7 @@ func (m *Marks) parse(b []byte) error {
 		var mark Mark
 		text, ok := unseal(line)
 		if _, err := fmt.Sscanf(text, lineFormat, &name, &mark.Last, &mark.Messages, &mark.Adds); !ok || err != nil {
-			return damaged
+			return m.damaged()
 		}
 		m.is[name], m.lines[name] = mark, i
 	}
@@ -152,7 +184,7 @@ func (m *Marks) note(stream string, mark Mark) {
 	if !there {
 		at = len(m.lines) + 1
 	}
-	if m.buf = seal(m.buf, fmt.Sprintf(lineFormat, stream, mark.Last, mark.Messages, mark.Adds)); len(m.buf) != lineSize || len(stream) > maxName {
+	if len(m.line(stream, mark)) != lineSize || len(stream) > maxName {
 		m.fail(fmt.Errorf("stream %s: its name is too long", stream))
 		return
 	}

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -81,7 +83,7 @@ func TestMarksOutliveTheirProcess(t *testing.T) {
 				mark.Messages, mark.Adds = rapid.Uint64().Draw(t, "messages"), rapid.Bool().Draw(t, "adds")
 				m.Counted(name, mark.Messages, mark.Adds)
 			}
-			if mark != (store.Mark{}) {
+			if _, noted := want[name]; noted || mark != (store.Mark{}) {
 				want[name] = mark
 			}
 		}
@@ -96,6 +98,29 @@ func TestMarksOutliveTheirProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestMarksOfTheFormBefore: they are read, and from then on stand in the new one.
+func TestMarksOfTheFormBefore(t *testing.T) {
+	t.Parallel()
+	const body = `{"L":{"last":10,"messages":10,"adds":true},"T":{"last":5,"messages":2}}`
+	sum := sha256.Sum256([]byte(body))
+	path := filepath.Join(t.TempDir(), "marks")
+	want := map[string]store.Mark{"L": {Last: 10, Messages: 10, Adds: true}, "T": {Last: 5, Messages: 2}}
+	must(t, os.WriteFile(path, fmt.Appendf(nil, "%s\n%x\n", body, sum), 0o600))
+	for range 2 {
+		m := opened(t, path)
+		if got := m.All(); !maps.Equal(got, want) {
+			t.Errorf("%+v", got)
+		}
+		m.Acked("T", 6)
+		want["T"] = store.Mark{Last: 6, Messages: 2}
+		must(t, m.Close())
+	}
+	must(t, os.WriteFile(path, fmt.Appendf(nil, "%s\n%x\n", strings.Replace(body, "10", "11", 1), sum), 0o600))
+	if _, err := store.OpenMarks(path); err == nil || !strings.Contains(err.Error(), "is damaged") {
+		t.Errorf("changed by hand: %v", err)
+	}
 }
 
 func TestDamagedMarks(t *testing.T) {
