@@ -103,7 +103,7 @@ func Follow(ctx context.Context, js jetstream.JetStream, name string, from uint6
 		}
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // whatever failed, it was told to end
 		case js.Conn().IsClosed():
 			return fmt.Errorf("follow stream %s: %w", name, nats.ErrConnectionClosed)
 		case !begun || errors.Is(err, jetstream.ErrStreamNotFound):
