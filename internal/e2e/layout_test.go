@@ -162,7 +162,7 @@ func (s *sideProcess) signal(sig syscall.Signal) {
 
 // get returns what a probe says, in one line; "" where nothing answers.
 func (s *sideProcess) get(path string) string {
-	c := http.Client{Timeout: 2 * time.Second}
+	c := http.Client{Timeout: 10 * time.Second} // a process whose engines say nothing takes two to say so
 	resp, err := c.Get("http://" + s.health + path)
 	if err != nil {
 		return ""

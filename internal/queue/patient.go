@@ -35,6 +35,16 @@ func (p patient) Eval(ctx context.Context, script string, keys []string, args ..
 	return cmd
 }
 
+// Subscribe returns a subscription that has ended. Asynq would hear by it of
+// tasks to be cancelled, which nobody does, and takes its end for a message: a
+// process that is told to end while Redis is silent closed its client first,
+// and panicked.
+func (p patient) Subscribe(ctx context.Context, _ ...string) *redis.PubSub {
+	s := p.UniversalClient.Subscribe(ctx)
+	_ = s.Close() // it has no connection yet
+	return s
+}
+
 func pause(ctx context.Context, err error) {
 	if err == nil || errors.Is(err, redis.Nil) { // nil: the queue is empty
 		return

@@ -220,36 +220,49 @@ func TestTaskRunsTwiceAtATime(t *testing.T) {
 	received(t, "what comes after it", began)
 }
 
-// Whoever cancels a task from outside ends its context; asynq delivers it
-// again, whatever its handler says.
-func TestCancelledTaskComesAgain(t *testing.T) {
+// Whoever cancels a task from outside isn't heard: it runs to its end, once.
+func TestCancellingATaskIsNotHeard(t *testing.T) {
 	t.Parallel()
 	rdb := open(t)
-	ended := make(chan error, 2)
-	first := make(chan struct{}, 2)
-	var calls atomic.Int32
+	began, release, ended := make(chan struct{}, 2), make(chan struct{}), make(chan error, 2)
 	serve(t, rdb, "t1", 1, silent(), func(ctx context.Context, _ job.Envelope) {
-		first <- struct{}{}
-		if calls.Add(1) == 1 {
-			<-ctx.Done()
-		}
+		began <- struct{}{}
+		<-release
 		ended <- ctx.Err()
 	})
 	enqueue(t, New(rdb, "t1"), "menu~1", false)
-	received(t, "the delivery", first)
-	id := only(t, rdb, "active")
-	inspector := asynq.NewInspectorFromRedisClient(rdb)
-	until(t, "it is cancelled", func() bool { // nobody listens before the server's subscription stands
-		return inspector.CancelProcessing(id) == nil && len(ended) > 0
-	})
-	if err := received(t, "the end", ended); !errors.Is(err, context.Canceled) {
+	received(t, "the delivery", began)
+	if err := asynq.NewInspectorFromRedisClient(rdb).CancelProcessing(only(t, rdb, "active")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := rdb.PubSubNumSub(t.Context(), "asynq:cancel").Result(); err != nil || n["asynq:cancel"] != 0 {
+		t.Errorf("%v listen, %v", n, err)
+	}
+	close(release)
+	if err := received(t, "the end", ended); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
-	if err := received(t, "the second end", ended); err != nil {
-		t.Errorf("the second one ended with %v", err)
-	}
 	done(t, rdb, bulk, 1)
-	archived(t, rdb)
+}
+
+// A client that is closed under a server, as by a process that is told to end
+// while Redis is silent, ends nothing else.
+func TestClientClosedUnderAServer(t *testing.T) {
+	t.Parallel()
+	rdb := open(t)
+	c, ok := rdb.(*redis.Client)
+	if !ok {
+		t.Fatalf("a %T", rdb)
+	}
+	own := redis.NewClient(&redis.Options{Network: c.Options().Network, Addr: c.Options().Addr})
+	began := make(chan struct{}, 1)
+	stop := serve(t, own, "t1", 1, silent(), func(context.Context, job.Envelope) { began <- struct{}{} })
+	enqueue(t, New(rdb, "t1"), "menu~1", false)
+	received(t, "the delivery", began)
+	if err := own.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stop()
 }
 
 // A task without its hash, and one that is active without a lease, are never
