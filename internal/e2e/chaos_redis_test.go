@@ -570,7 +570,7 @@ if not id then return 0 end
 if ARGV[1] == 'lost' then redis.call('LREM', KEYS[1], 1, id)
 elseif ARGV[1] == 'hash gone' then redis.call('DEL', ARGV[2] .. id)
 elseif ARGV[1] == 'lease gone' then redis.call('ZREM', KEYS[3], id)
-elseif ARGV[1] == 'doubled' then redis.call('LPUSH', KEYS[1], id, id)
+elseif ARGV[1] == 'doubled' then redis.call('RPUSH', KEYS[1], id, id) -- it is the next to be taken
 elseif ARGV[1] == 'end refused' then redis.call('LREM', KEYS[2], 0, id)
 elseif ARGV[1] == 'cancelled' then redis.call('PUBLISH', KEYS[4], id) end
 return 1`)
