@@ -31,7 +31,7 @@ func (c *core) work() (*deliver.Stats, error) {
 	life, end := context.WithCancel(context.Background())
 	w := &deliver.Worker{
 		Life: life, Gate: c.gate, Commits: c.commits, Defs: cache, Flows: errand.NewReader(c.runs, cache, c.defs, c.facts), Platform: platforms.of, Account: c.secrets.account, Effects: c, Uses: c.uses, Lane: c,
-		Tracer: c.tracer, Log: c.cfg.Log, Name: c.name(), Stats: &deliver.Stats{}, Kill: c.cfg.Kill,
+		Tracer: c.tracer, Log: c.cfg.Log, Name: c.name(), Stats: &deliver.Stats{}, Courtesy: deliver.NewCourtesy(), Kill: c.cfg.Kill,
 	}
 	c.onStop("deliveries", func(context.Context) error { end(); return nil })
 	c.run("worker", func(ctx context.Context) error {

@@ -111,6 +111,7 @@ type Worker struct {
 	Log      *slog.Logger
 	Name     string // who writes the records
 	Stats    *Stats
+	Courtesy *Courtesy       // nil: envelopes begin when they come
 	Kill     *killpoint.Plan // nil: at no point
 
 	took atomic.Int64 // a moving average of claim and recheck, ns
@@ -185,6 +186,14 @@ func (w *Worker) Deliver(ctx context.Context, e job.Envelope) {
 	r := &run{Worker: w, source: e.Source}
 	if sc := span.SpanContext(); sc.HasTraceID() {
 		r.trace = sc.TraceID().String()
+	}
+	if w.Courtesy != nil && r.priority() == ledger.Bulk && len(e.Jobs) > fewJobs {
+		leave := w.Courtesy.enter(ctx)
+		if leave == nil {
+			r.giveBack(ctx, e.Jobs, time.Now(), reason.RateCapped)
+			return
+		}
+		defer leave()
 	}
 	if !r.prepare(ctx, e) {
 		return
