@@ -139,10 +139,26 @@ func (b *reading) record() (seq uint64, length int64, err error) {
 	b.sum.Write(head[4:20])
 	b.sum.Write(data[:before])
 	b.sum.Write(data[subject:end])
-	if !bytes.Equal(b.sum.Sum(nil), data[end:]) {
+	seq = binary.LittleEndian.Uint64(head[4:])
+	whole := seq&erased != 0 || parted(data[:before], data[before:subject], data[subject:end])
+	if !whole || !bytes.Equal(b.sum.Sum(nil), data[end:]) {
 		return 0, 0, fmt.Errorf("a record is not the one that was written")
 	}
-	return binary.LittleEndian.Uint64(head[4:]) &^ (erased | deleted), int64(size), nil
+	return seq &^ (erased | deleted), int64(size), nil
+}
+
+// parted tells whether subject and headers end where they are said to: the sum
+// is over what they say, and not over how long they are. long is the length of
+// the headers, if there are any.
+func parted(subject, long, rest []byte) bool {
+	if bytes.ContainsFunc(subject, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '{' || c == '"' }) {
+		return false
+	}
+	if len(long) == 0 {
+		return true
+	}
+	i := bytes.Index(rest, []byte("\r\n\r\n"))
+	return i >= 0 && uint64(i+4) == uint64(binary.LittleEndian.Uint32(long))
 }
 
 // cut tells a file that ends in the middle of a record, or in zeros, as a power
