@@ -34,7 +34,7 @@ func (l *Leader) look() {
 	if l.Clock != nil && l.Clock.Check(now) != nil {
 		return // the term ends: nothing is due by a clock that is not believed
 	}
-	l.revive()
+	l.revive(now)
 	l.mu.Lock()
 	all := make([]*active, 0, len(l.active))
 	for _, a := range l.active {
@@ -50,30 +50,54 @@ func (l *Leader) look() {
 // became pending since: a worker that was stopped past its claim says late that
 // nothing left, or whoever redrove it ended before it was reopened. Those that
 // go on, or are about to be let go of, need nothing yet.
-func (l *Leader) revive() {
+func (l *Leader) revive(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for id := range l.opened {
-		a := l.active[id]
-		if a != nil && a.b.State.Over() {
+	for id, from := range l.opened {
+		switch a := l.active[id]; {
+		case a != nil && a.b.State.Over(), now.Before(from):
 			continue
+		case a != nil:
+			delete(l.opened, id)
+			continue
+		}
+		select {
+		case l.doers <- struct{}{}:
+		default:
+			l.short = true
+			return
 		}
 		delete(l.opened, id)
-		if a != nil {
-			continue
-		}
-		l.wg.Go(func() {
-			b, rev, err := l.Defs.Broadcast(l.life, id)
-			switch {
-			case err == nil:
-				l.adopt(b, rev)
-			case l.life.Err() == nil && !errors.Is(err, definition.ErrNotFound):
-				l.Log.Error("a broadcast can't go on; trying again", "broadcast", id, "error", err)
-				l.mu.Lock()
-				defer l.mu.Unlock()
-				l.opened[id] = true
-			}
-		})
+		l.wg.Go(func() { l.takeOn(id) })
+	}
+}
+
+// takeOn adopts a broadcast that was let go of. Where that fails it is tried
+// again after a rest.
+func (l *Leader) takeOn(id string) {
+	b, rev, err := l.Defs.Broadcast(l.life, id)
+	if err == nil {
+		l.adopt(b, rev)
+	}
+	failed := err != nil && l.life.Err() == nil && !errors.Is(err, definition.ErrNotFound)
+	if failed {
+		l.Log.Error("a broadcast can't go on; trying again", "broadcast", id, "error", err)
+	}
+	<-l.doers
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if failed {
+		l.opened[id] = time.Now().Add(restAfter)
+	}
+	l.handFree()
+}
+
+// handFree has the next look come at once if somebody waits for a hand. The
+// leader is locked.
+func (l *Leader) handFree() {
+	if l.short {
+		l.short = false
+		l.poke()
 	}
 }
 
@@ -186,10 +210,7 @@ func (l *Leader) background(a *active, underway *bool, hands chan struct{}, do w
 		if *underway = false; err != nil {
 			a.rest = time.Now().Add(restAfter)
 		}
-		if l.short { // somebody waits for this hand
-			l.short = false
-			l.poke()
-		}
+		l.handFree()
 	})
 }
 

@@ -29,9 +29,9 @@ type Leader struct {
 
 	mu     sync.Mutex
 	lanes  map[string]*lane.Lane
-	active map[string]*active // broadcasts that have something to do, by id
-	opened map[string]bool    // broadcasts of which an ended job became pending, by id
-	short  bool               // there was something to do, and no hand free
+	active map[string]*active   // broadcasts that have something to do, by id
+	opened map[string]time.Time // broadcasts of which an ended job became pending, by id, and from when on to look at them
+	short  bool                 // there was something to do, and no hand free
 
 	controls map[string]facts.Control // of senders, as heard last
 	errands  errands
@@ -57,7 +57,7 @@ const tick = 100 * time.Millisecond
 func NewLeader(s *Scheduler, c lane.Config) *Leader {
 	return &Leader{
 		Scheduler: s, lane: c, wake: make(chan struct{}, 1), doers: make(chan struct{}, hands), tellers: make(chan struct{}, hands),
-		lanes: map[string]*lane.Lane{}, active: map[string]*active{}, opened: map[string]bool{}, controls: map[string]facts.Control{}, errands: newErrands(),
+		lanes: map[string]*lane.Lane{}, active: map[string]*active{}, opened: map[string]time.Time{}, controls: map[string]facts.Control{}, errands: newErrands(),
 	}
 }
 
@@ -201,7 +201,7 @@ func (l *Leader) Recorded(_ context.Context, e ledger.Entry) error {
 	if e.Record.State == job.Pending && e.Record.From.Ended() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.opened[broadcast.IDOf(e.ID.Name)] = true
+		l.opened[broadcast.IDOf(e.ID.Name)] = time.Time{}
 	}
 	return nil
 }

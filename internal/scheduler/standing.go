@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/carillon-dev/carillon/internal/deadletter"
@@ -68,8 +69,10 @@ func (o *orders) carryOut(ctx context.Context, n *sender.Spec) error {
 		return err
 	}
 	var ids []job.ID
+	there := map[job.ID]bool{}
 	err = o.Dead.Each(ctx, deadletter.Filter{State: job.Unknown, Sender: n.ID}, func(l deadletter.Letter) error {
 		id, err := job.ParseID(l.Job)
+		there[id] = true
 		if err != nil || o.done[id] == l.Seq || !evidence.LikelyNotSent(l.At) {
 			return err
 		}
@@ -85,10 +88,16 @@ func (o *orders) carryOut(ctx context.Context, n *sender.Spec) error {
 		}
 		return nil
 	})
-	if err == nil && len(ids) > 0 {
-		err = o.order(ctx, n.ID, ids)
+	if err != nil {
+		return err
 	}
-	return err
+	if len(ids) < orderAtOnce { // all were looked at: those of the others are over
+		maps.DeleteFunc(o.done, func(id job.ID, _ uint64) bool { return id.Sender == n.ID && !there[id] })
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return o.order(ctx, n.ID, ids)
 }
 
 // orderAtOnce is how many jobs a sender's order redrives at a look, so that a
