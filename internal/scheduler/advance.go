@@ -61,50 +61,28 @@ func (l *Leader) revive(now time.Time) {
 			delete(l.opened, id)
 			continue
 		}
-		select {
-		case l.doers <- struct{}{}:
-		default:
-			l.short = true
+		again := func(err error) {
+			if err != nil {
+				l.opened[id] = time.Now().Add(restAfter)
+			}
+		}
+		if !l.beside(l.doers, id, func(ctx context.Context) error { return l.takeOn(ctx, id) }, again) {
 			return
 		}
 		delete(l.opened, id)
-		l.wg.Go(func() { l.takeOn(id) })
 	}
 }
 
-// takeOn adopts a broadcast that was let go of. Where that fails it is tried
-// again after a rest.
-func (l *Leader) takeOn(id string) {
-	b, rev, err := l.Defs.Broadcast(l.life, id)
+// takeOn adopts a broadcast that was let go of, unless there is none any more.
+func (l *Leader) takeOn(ctx context.Context, id string) error {
+	b, rev, err := l.Defs.Broadcast(ctx, id)
+	if errors.Is(err, definition.ErrNotFound) {
+		return nil
+	}
 	if err == nil {
 		l.adopt(b, rev)
 	}
-	failed := err != nil && l.life.Err() == nil && !errors.Is(err, definition.ErrNotFound)
-	if failed {
-		l.Log.Error("a broadcast can't go on; trying again", "broadcast", id, "error", err)
-	}
-	<-l.doers
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if failed {
-		l.opened[id] = time.Now().Add(restAfter)
-	}
-	l.handFree()
-}
-
-// handFree has the next look come at once if somebody waits for a hand. The
-// leader is locked.
-func (l *Leader) handFree() {
-	if l.short {
-		l.short = false
-		l.poke()
-	}
-}
-
-func (l *Leader) idOf(a *active) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return a.b.Spec.ID
+	return err
 }
 
 // advance begins what is due for one broadcast. That workers and its lane know
@@ -183,35 +161,47 @@ func (l *Leader) applied(a *active, rev uint64) {
 	}
 }
 
-// background runs work for one broadcast beside the others, marked as under
-// way, where a hand is free; else the next look comes back to it. What fails is
-// tried again at a later look.
+// background is beside for work that one broadcast has done one at a time: it
+// is marked as under way.
 func (l *Leader) background(a *active, underway *bool, hands chan struct{}, do work) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if *underway {
 		return
 	}
+	*underway = l.beside(hands, a.b.Spec.ID, do, func(err error) {
+		if *underway = false; err != nil {
+			a.rest = time.Now().Add(restAfter)
+		}
+	})
+}
+
+// beside runs work for one broadcast beside the others, where a hand is free,
+// and reports whether one is; else the next look comes back to it. What fails is
+// tried again at a later look: after hears of it, with the leader locked, as it
+// is when beside is called.
+func (l *Leader) beside(hands chan struct{}, id string, do work, after func(error)) bool {
 	select {
 	case hands <- struct{}{}:
 	default:
 		l.short = true
-		return
+		return false
 	}
-	*underway = true
 	l.wg.Go(func() {
 		err := do(l.life)
 		if err != nil && l.life.Err() == nil {
-			l.Log.Error("a broadcast can't go on; trying again", "broadcast", l.idOf(a), "error", err)
+			l.Log.Error("a broadcast can't go on; trying again", "broadcast", id, "error", err)
 		}
 		<-hands
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if *underway = false; err != nil {
-			a.rest = time.Now().Add(restAfter)
+		after(err)
+		if l.short { // somebody waits for this hand
+			l.short = false
+			l.poke()
 		}
-		l.handFree()
 	})
+	return true
 }
 
 // wind lets go of a broadcast that is over, once nothing of it is claimed any
