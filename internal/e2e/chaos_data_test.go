@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -218,18 +219,22 @@ func TestChaosFileDamaged(t *testing.T) {
 	// The record that was acknowledged last, at the very kill.
 	from, to := acknowledgedLast(t, whole, filepath.Base(ledger), filepath.Join(whole, ledger, "msgs", "1.blk"))
 	flipped := func(b []byte) []byte { b[len(b)/2] ^= 0x41; return b }
+	misspelt := func(b []byte) []byte { // in what a record says, not in how long it is
+		b[len(b)/2+bytes.Index(b[len(b)/2:], []byte(`":`))] ^= 0x41
+		return b
+	}
 	for name, c := range map[string]struct {
 		file string
 		edit func([]byte) []byte // nil: it is removed
 		want string
 	}{
-		"a byte of the ledger":    {filepath.Join(ledger, "msgs", "1.blk"), flipped, "LEDGER"}, // whichever byte that is
+		"a byte of the ledger":    {filepath.Join(ledger, "msgs", "1.blk"), misspelt, "a record is not the one that was written"},
 		"half of the ledger":      {filepath.Join(ledger, "msgs", "1.blk"), half, "ends at record"},
 		"the ledger's last claim": {filepath.Join(ledger, "msgs", "1.blk"), func(b []byte) []byte { return b[:from] }, "ends at record"},
 		"the end of that":         {filepath.Join(ledger, "msgs", "1.blk"), func(b []byte) []byte { return b[:to-1] }, "ends at record"},
 		"the ledger's settings":   {filepath.Join(ledger, "meta.inf"), flipped, "settings are not those that were written"},
 		"the ledger":              {ledger, nil, "is gone"},
-		"a byte of the facts":     {filepath.Join(streams, "FACTS", "msgs", "1.blk"), flipped, "FACTS"},
+		"a byte of the facts":     {filepath.Join(streams, "FACTS", "msgs", "1.blk"), misspelt, "a record is not the one that was written"},
 		"the facts' records":      {filepath.Join(streams, "FACTS", "msgs", "1.blk"), nil, "FACTS"},
 		"half of the definitions": {filepath.Join(streams, "KV_DEFS", "msgs", "1.blk"), half, "KV_DEFS"},
 		"the key's end":           {"installation.key", half, "want 64 or more hex digits"},
